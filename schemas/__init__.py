@@ -1,0 +1,1 @@
+"""Nouns: messages, records and wire shapes. Imports nothing of ours."""

@@ -1,0 +1,184 @@
+"""The record of one order, as the ledger keeps it: a flat hash of strings in Redis, a frozen value here.
+
+Times are seconds since the epoch, UTC, as the ledger's clock gives them; `None` is an absent field.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, post_load
+
+OPEN = ("accepted", "submitted", "pending")
+ENDED = ("confirmed", "cancelled", "withdrawn", "resolved")
+STATES = (*OPEN, "dead", *ENDED)
+
+REASONS = (
+    "insufficient_balance",
+    "out_of_stock",
+    "offer_unavailable",
+    "order_expired",
+    "deadline_missed",
+    "order_not_found",
+    "order_not_passive",
+    "multiple_order_lines",
+    "invalid_request",
+    "access_denied",
+    "incomplete_delivery",
+    "unrecognised_answer",
+    "contradictory_answers",
+    "outcome_unknown",
+    "gave_up",
+    "pending_too_long",
+    "tracking_missing",
+    "unreadable_message",
+    "invalid_message",
+    "conflicting_request",
+    "outcome_undeliverable",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One supplier order, keyed by (supplier, order_id)."""
+
+    supplier: str
+    order_id: str
+    account: str | None = None
+    reference: str = ""
+    state: str = "accepted"
+    reason: str | None = None
+    created_at: float | None = None
+    paid_at: float | None = None
+    amount: str | None = None
+    currency: str | None = None
+    accepted_at: float = 0.0
+    deadline_at: float | None = None
+    """The instant after which the supplier refuses a confirm, without our margin."""
+    requeued_at: float | None = None
+    """The last requeue by a person; limits count from it."""
+    ended_at: float | None = None
+
+    due_at: float | None = None
+    """The next look."""
+    failures: int = 0
+    """Failed calls in a row: the index into RETRY_SECONDS."""
+    snoozes: int = 0
+    """Pending answers so far: the index into the re-check schedule."""
+    must_ask: bool = False
+    """A question comes before the next confirm, although no attempt is unresolved (requeue, expired)."""
+
+    attempts: int = 0
+    """Confirms whose intent was written."""
+    last_sent_at: float | None = None
+    send_by: float | None = None
+    """Set while an attempt is unresolved: the latest moment at which its first byte can have left."""
+    older_send_by: float | None = None
+    """The same for attempts before the latest; what remains when the latest had no effect."""
+    suspect_at: float | None = None
+    """The ledger's server restarted then and may have forgotten a confirm of this order."""
+    host: int = 0
+    host_since: float | None = None
+    details: bool = False
+    """`details` are kept beside the record, to be sent with a confirm."""
+    sent_details: bool = False
+    """The latest attempt carried them."""
+
+    pending_since: float | None = None
+    verdict: str | None = None
+    """The reason to die of when a settled read says `created`."""
+    refused: bool = False
+    """The latest confirm was refused with words that only a read can explain."""
+    contradictions: int = 0
+    incomplete: bool = False
+    denied_at: float | None = None
+    not_found_at: float | None = None
+    inference_barred: bool = False
+
+    inferred: bool = False
+    details_applied: bool | None = None
+    tracking_code: str | None = None
+    tracking_url: str | None = None
+    lines: list[dict[str, Any]] | None = None
+
+    letter: str | None = None
+    """The reason of the dead letter that stands for this order, or beside it."""
+    letter_at: float | None = None
+    detail: str | None = None
+    note: str | None = None
+
+    sequence: int = 0
+    version: int = 0
+    fence: int = 0
+
+    @property
+    def key(self) -> str:
+        """The KEY that people type."""
+        return f"{self.supplier}/{self.order_id}"
+
+    @property
+    def unresolved(self) -> bool:
+        """True while some confirm may have happened and no answer has said what became of it."""
+        return self.send_by is not None or self.suspect_at is not None
+
+    @property
+    def lines_total(self) -> int | None:
+        """Order lines the supplier has shown; None before it has shown any."""
+        return None if self.lines is None else len(self.lines)
+
+    @property
+    def lines_finished(self) -> int | None:
+        """Lines with something to deliver."""
+        return None if self.lines is None else sum(line["status"] == "finished" for line in self.lines)
+
+
+class Epoch(fields.Float):
+    """Seconds since the epoch, kept with microseconds."""
+
+    def _serialize(self, value: float | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return None if value is None else f"{value:.6f}"
+
+
+class Flag(fields.Boolean):
+    """A boolean as `1` or `0`, since a hash holds strings."""
+
+    def _serialize(self, value: bool | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return None if value is None else "1" if value else "0"
+
+
+class Document(fields.Field):
+    """A small JSON document inside one hash field."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return json.loads(value)
+
+
+_KINDS: dict[Any, type[fields.Field]] = {
+    str: fields.String,
+    str | None: fields.String,
+    int: fields.Integer,
+    bool: Flag,
+    bool | None: Flag,
+    float: Epoch,
+    float | None: Epoch,
+    list[dict[str, Any]] | None: Document,
+}
+
+
+class _RecordSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    @post_load
+    def make(self, data: dict[str, Any], **kwargs: Any) -> Order:
+        return Order(**data)
+
+
+OrderSchema = _RecordSchema.from_dict(
+    {field.name: _KINDS[field.type]() for field in dataclasses.fields(Order)}, name="OrderSchema"
+)
+"""Loads an `Order` from the ledger's hash and dumps it to one: strings only, unknown fields ignored."""

@@ -1,0 +1,1 @@
+"""Doors: thin Celery tasks. May import `worker` and `schemas`."""

@@ -1,0 +1,34 @@
+"""What every door shares: arguments that are not shown, and a message that waits while the ledger is away."""
+
+import logging
+import time
+from typing import Any
+
+import redis
+from celery import Task
+from celery.exceptions import Reject
+
+from worker.service import service
+
+log = logging.getLogger("countersign.tasks")
+
+
+class Door(Task):
+    """A task that the web app sends by name."""
+
+    Request = "worker.consumer:Request"
+    typing = False
+
+    def receive(self, args: Any, kwargs: Any) -> None:
+        """Hands the message over; when the ledger cannot be reached it goes back to the queue after a second."""
+        try:
+            service().doors.receive(self.name, args, kwargs)
+        except redis.RedisError as error:
+            back_to_the_queue(error)
+
+
+def back_to_the_queue(error: redis.RedisError) -> None:
+    """Not acknowledged: the broker delivers it again."""
+    log.error("ledger_unreachable", extra={"fields": {"error": type(error).__name__}})
+    time.sleep(1)
+    raise Reject(type(error).__name__, requeue=True) from None

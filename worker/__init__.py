@@ -1,0 +1,1 @@
+"""Verbs: how an order gets confirmed. May import `schemas`, never `tasks`."""

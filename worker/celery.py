@@ -1,0 +1,127 @@
+"""The Celery app (found by `celery -A worker`). Every option that differs from Celery's default has its reason here.
+
+The broker is a work queue and nothing more: no countdowns, no results, JSON only. When an order is looked at again
+stands in the ledger, so a message that is lost, doubled or late changes nothing.
+"""
+
+import logging
+import sys
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Exchange, Queue
+
+from worker import logs
+from worker.dispatcher import Dispatcher, Loop, teller_turn
+from worker.service import service
+from worker.settings import SettingsError
+
+DOORS_QUEUE = "orders"
+DOORBELL_EXPIRES = 30
+"""Seconds after which a doorbell that nobody heard is dropped: the ledger rings again after five."""
+log = logging.getLogger("countersign.worker")
+
+try:
+    settings = service().settings
+except SettingsError as error:
+    sys.exit(f"countersign: {error}")
+
+app = Celery("countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes"])
+app.conf.update(
+    broker_url=settings.redis_url,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        # Longer than the longest call, short enough that a killed worker's messages come back soon.
+        "visibility_timeout": 180,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 30,
+        "unacked_restore_limit": 1000,
+        # A publish on a dead link must not hang for ever.
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "priority_steps": [0],
+    },
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (DOORS_QUEUE, "relograde", "logitrail")],
+    task_default_queue=DOORS_QUEUE,
+    task_default_exchange=DOORS_QUEUE,
+    task_default_routing_key=DOORS_QUEUE,
+    task_create_missing_queues=False,
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    # A failure must not loop: the ledger decides what comes next.
+    task_acks_on_failure=True,
+    task_acks_on_timeout=True,
+    task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5},
+    task_repr_maxlevels=1,
+    # Calls block for up to 30 s: threads cost kilobytes, processes megabytes.
+    worker_pool="threads",
+    worker_concurrency=settings.countersign_concurrency,
+    worker_prefetch_multiplier=1,
+    worker_eta_task_limit=200,
+    # A supplier call is never cut in the middle; its fence makes a second start harmless.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_consumer="worker.consumer:Consumer",
+    worker_send_task_events=True,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    timezone="UTC",
+    enable_utc=True,
+)
+_loops: list[Loop] = []
+
+
+def ring(supplier: str, order_id: str) -> None:
+    """Rings one doorbell. A lost one is rung again, so a broker that cannot be reached is only said."""
+    try:
+        app.send_task(
+            "orders.step",
+            kwargs={"supplier": supplier, "order_id": order_id},
+            queue=supplier,
+            expires=DOORBELL_EXPIRES,
+        )
+    except app.connection_for_write().recoverable_connection_errors as error:
+        log.warning("doorbell_not_rung", extra={"fields": {"error": type(error).__name__}})
+
+
+def publish_outcome(body: dict[str, Any]) -> None:
+    """Sends one outcome to the web app's task."""
+    name = settings.outcome_queue
+    app.send_task(
+        settings.outcome_task,
+        kwargs={"outcome": body},
+        queue=Queue(name, Exchange(name), routing_key=name),
+        task_id=body["id"],
+    )
+
+
+@signals.setup_logging.connect
+def configure_logs(loglevel: int | None = None, **kwargs: Any) -> None:
+    """Our one format for every line, instead of Celery's."""
+    logs.configure(loglevel or logging.INFO)
+
+
+@signals.worker_ready.connect
+def start_loops(**kwargs: Any) -> None:
+    """Every worker dispatches and tells."""
+    here = service()
+    dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server)
+    teller = here.teller(publish_outcome)
+
+    _loops[:] = [Loop("dispatcher", dispatcher.turn)]
+    if settings.channels:
+        _loops.append(Loop("teller", lambda: teller_turn(teller)))
+    for loop in _loops:
+        loop.start()
+
+
+@signals.worker_shutting_down.connect
+def stop_loops(**kwargs: Any) -> None:
+    """A stopping worker rings no more; the calls in hand are finished."""
+    for loop in _loops:
+        loop.stop()

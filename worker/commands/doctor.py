@@ -1,0 +1,103 @@
+"""`celery -A worker doctor`: refuses unsafe settings, one line each with the remedy."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import redis
+
+from worker.commands.output import command, document, json_option
+from worker.service import Service, connect
+from worker.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CONFIRM_HOLDS = 30.0
+"""Seconds for which Relograde may hold a confirm (its documentation)."""
+
+
+@click.command()
+@json_option
+@command
+def doctor(here: Service, as_json: bool) -> None:
+    """Check the settings and the servers; exit 0 only when nothing is unsafe."""
+    problems = [*settings_problems(here.settings), *server_problems(here.settings), *lane_problems(here)]
+    if as_json:
+        document([{"problem": problem, "remedy": remedy} for problem, remedy in problems])
+    for problem, remedy in [] if as_json else problems:
+        click.echo(f"{problem}: {remedy}")
+    if problems:
+        sys.exit(1)
+    if not as_json:
+        click.echo("all well")
+
+
+def settings_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What the environment alone tells."""
+    if not any(settings.relograde_keys.values()):
+        yield "RELOGRADE_API_KEY is not set", "set it, or RELOGRADE_ACCOUNTS, or send no Relograde orders"
+    if not (settings.logitrail_merchant_id and settings.logitrail_secret):
+        yield "LOGITRAIL_MERCHANT_ID or LOGITRAIL_SECRET is not set", "set both, or send no Logitrail orders"
+    for name in ("relograde_url", "logitrail_urls"):
+        urls = getattr(settings, name)
+        for url in (urls,) if isinstance(urls, str) else urls:
+            if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOOPBACK:
+                yield f"{name.upper()} sends credentials in clear", "use https"
+    yield from relograde_problems(settings)
+    if not settings.channels:
+        yield "the web app is told nothing", "set OUTCOME_TASK or OUTCOME_URL"
+    if settings.outcome_url.startswith("http://") and urlsplit(settings.outcome_url).hostname not in LOOPBACK:
+        yield "OUTCOME_URL is not https", "use https"
+
+
+def relograde_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Times and budgets that the supplier's own would break."""
+    if settings.relograde_url.startswith("https") and settings.relograde_read_timeout <= CONFIRM_HOLDS:
+        yield "RELOGRADE_READ_TIMEOUT is within the 30 s that a confirm may take", "set 40 or more"
+    if settings.relograde_calls_per_minute == 0 or settings.relograde_calls_per_minute > 60:
+        yield "RELOGRADE_CALLS_PER_MINUTE is above the supplier's 60", "set 50, the rest is for creating orders"
+    if settings.relograde_deadline_margin_seconds < 5:
+        yield "RELOGRADE_DEADLINE_MARGIN_SECONDS is under the 5 s that a send may take", "set 30"
+
+
+def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What the ledger's server tells of itself: it is the database of record."""
+    client = connect(settings.ledger_url or settings.redis_url)
+    info = client.info()
+    if int(str(info.get("redis_version", "0")).split(".")[0]) < 6:
+        yield "the ledger's server is older than 6.2", "use Redis 6.2 or later, or Valkey"
+    config = _config(client)
+    if config is None:
+        yield "the ledger's server does not show its configuration", "allow CONFIG GET, or check it by hand"
+        return
+    if config.get("appendonly") != "yes":
+        yield "the ledger does not persist", "set appendonly yes: a restart would lose every order"
+    if config.get("appendfsync") == "no":
+        yield "the ledger is not synced to disk", "set appendfsync everysec, or always"
+    if config.get("maxmemory-policy", "noeviction") != "noeviction":
+        yield "the ledger evicts orders when memory is short", "set maxmemory-policy noeviction"
+
+
+def _config(client: Any) -> dict[str, str] | None:
+    try:
+        found: dict[str, str] = {**client.config_get("append*"), **client.config_get("maxmemory*")}
+    except redis.ResponseError:
+        return None
+    return found
+
+
+def lane_problems(here: Service) -> Iterator[tuple[str, str]]:
+    """Accounts that still have orders, but are no longer in the settings: nobody would confirm them."""
+    known = {account for supplier, account in here.lanes if supplier == "relograde"}
+    base = here.scripts.key("relograde", "lane", "")
+    for name in here.client.scan_iter(f"{_escaped(base)}*"):
+        account = name[len(base) :]
+        lane = None if account == "-" else account
+        places = [("due", account), *(("ready", account, kind) for kind in ("confirm", "ask", "recheck"))]
+        if lane not in known and any(here.client.exists(here.scripts.key("relograde", *place)) for place in places):
+            yield f"orders wait for the account {account}, which has no key", "name it in RELOGRADE_ACCOUNTS"
+
+
+def _escaped(pattern: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[]" else letter for letter in pattern)

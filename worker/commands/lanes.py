@@ -1,0 +1,48 @@
+"""`celery -A worker lanes …`"""
+
+import click
+
+from worker.commands.output import command, document, json_option, lane_or_fail, table
+from worker.ledger.views import lane_name
+from worker.service import Service
+
+COLUMNS = (
+    "lane", "held", "cause", "since", "next_probe_at", "note", "in_flight", "calls_per_minute", "calls_left",
+    "waiting", "due",
+)  # fmt: skip
+
+
+@click.group()
+def lanes() -> None:
+    """What is sent to one supplier account: its budget, its holds."""
+
+
+@lanes.command()
+@json_option
+@command
+def show(here: Service, as_json: bool) -> None:
+    """Every lane."""
+    now = here.ledger.time()
+    rows = [{"lane": lane_name(*lane), **here.views.lane(*lane, now)} for lane in here.lanes]
+    document(rows) if as_json else table(rows, COLUMNS)
+
+
+@lanes.command()
+@click.argument("lane")
+@click.option("--note", required=True, help="Why, for those who come later.")
+@json_option
+@command
+def hold(here: Service, lane: str, note: str, as_json: bool) -> None:
+    """Send nothing until a person releases the lane; deadlines go on."""
+    here.ledger.hold(*lane_or_fail(here, lane), note)
+    document({"lane": lane, "held": True}) if as_json else click.echo(f"{lane}  held")
+
+
+@lanes.command()
+@click.argument("lane")
+@json_option
+@command
+def release(here: Service, lane: str, as_json: bool) -> None:
+    """End a hold, whatever its cause."""
+    here.ledger.release(*lane_or_fail(here, lane))
+    document({"lane": lane, "held": False}) if as_json else click.echo(f"{lane}  released")

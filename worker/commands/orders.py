@@ -1,0 +1,105 @@
+"""`celery -A worker orders …`"""
+
+from typing import Any
+
+import click
+
+from schemas.messages import SUPPLIERS
+from schemas.order import STATES
+from worker.commands.output import command, document, fail, json_option, pairs, table
+from worker.service import Service
+
+COLUMNS = ("supplier", "order_id", "account", "state", "reason", "attempts", "deadline_at", "next_look_at")
+supplier_argument = click.argument("supplier", type=click.Choice(SUPPLIERS))
+
+
+@click.group()
+def orders() -> None:
+    """Show, list, count, confirm and withdraw orders."""
+
+
+@orders.command()
+@supplier_argument
+@click.argument("order_id")
+@json_option
+@command
+def show(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
+    """One order with its timeline."""
+    order = here.views.show(supplier, order_id)
+    if order is None:
+        return fail(f"no such order: {supplier}/{order_id}")
+    if as_json:
+        return document(order)
+    timeline = order.pop("timeline")
+    pairs(order)
+    click.echo("\ntimeline")
+    for entry in timeline:
+        more = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("at", "event"))
+        click.echo(f"  {entry['at']}  {entry['event']}  {more}".rstrip())
+    return None
+
+
+@orders.command("list")
+@click.option("--state", type=click.Choice(STATES))
+@click.option("--supplier", type=click.Choice(SUPPLIERS))
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@json_option
+@command
+def list_(here: Service, state: str | None, supplier: str | None, limit: int, as_json: bool) -> None:
+    """Orders in every state, newest first."""
+    rows = [here.views.brief(order) for order in here.views.orders(state, supplier, limit)]
+    document(rows) if as_json else table(rows, COLUMNS)
+
+
+@orders.command()
+@json_option
+@command
+def stats(here: Service, as_json: bool) -> None:
+    """How many orders are where, the budgets, and what will be missed."""
+    counts = here.views.stats()
+    if as_json:
+        return document(counts)
+    pairs(counts["states"])
+    click.echo()
+    table([{"lane": name, **lane} for name, lane in counts["lanes"].items()], LANE_COLUMNS)
+    click.echo()
+    pairs({name: counts[name] for name in ("dead_letters", "minimum_slack_seconds", "predicted_misses")})
+    return None
+
+
+LANE_COLUMNS = ("lane", "held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
+
+
+@orders.command()
+@supplier_argument
+@click.argument("order_id")
+@click.option("--reference", required=True)
+@click.option("--created-at", help="ISO 8601 with offset; required for Relograde.")
+@click.option("--paid-at")
+@click.option("--amount")
+@click.option("--currency")
+@click.option("--account")
+@json_option
+@command
+def confirm(here: Service, supplier: str, order_id: str, as_json: bool, **given: Any) -> None:
+    """Accept a paid order, as the door would; a worker confirms it."""
+    request = {name: value for name, value in given.items() if value is not None}
+    _answer(here.doors.check_in({"supplier": supplier, "order_id": order_id, **request}), as_json)
+
+
+@orders.command()
+@supplier_argument
+@click.argument("order_id")
+@json_option
+@command
+def withdraw(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
+    """Do not confirm this order, if it is not too late for that."""
+    result = here.doors.receive("orders.withdraw", (), {"supplier": supplier, "order_id": order_id})
+    done = result.startswith("withdrawn")
+    _answer(result if done else f"refused: {result}", as_json)
+
+
+def _answer(result: str, as_json: bool) -> None:
+    if result.startswith("refused"):
+        fail(result)
+    document({"result": result}) if as_json else click.echo(result)

@@ -1,0 +1,74 @@
+"""How commands print: a table for people, one JSON document for machines, one line for an error."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import click
+import redis
+
+from worker.service import Service, service
+from worker.settings import SettingsError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document, for machines.")
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the command its service, and turns what can go wrong outside into one line and exit code 1."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(service(), *args, **kwargs)
+        except SettingsError as error:
+            fail(str(error))
+        except redis.RedisError as error:
+            fail(f"the ledger cannot be reached ({type(error).__name__})")
+
+    return run
+
+
+def fail(message: str) -> None:
+    """One line on stderr, exit code 1."""
+    click.echo(f"countersign: {message}", err=True)
+    sys.exit(1)
+
+
+def document(value: Any) -> None:
+    """JSON for machines."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(rows: Iterable[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """Aligned columns, a dash for what is not there."""
+    cells = [[_text(row.get(column)) for column in columns] for row in rows]
+    heads = [column.replace("_", " ") for column in columns]
+    widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
+    for line in [heads, *cells]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def pairs(record: dict[str, Any]) -> None:
+    """One `name  value` line each."""
+    width = max(len(name) for name in record)
+    for name, value in record.items():
+        click.echo(f"{name.replace('_', ' ').ljust(width)}  {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def lane_or_fail(here: Service, name: str) -> tuple[str, str | None]:
+    """LANE as people type it."""
+    supplier, _, account = name.partition("/")
+    lane = (supplier, account or None)
+    if lane not in here.lanes:
+        fail(f"no such lane: {name}")
+    return lane

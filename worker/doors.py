@@ -1,0 +1,178 @@
+"""What the doors do with a message: check it, and ring, open, withdraw, prove or acknowledge.
+
+A message that is unreadable, invalid or conflicting is kept whole as a dead letter with the offending field; nothing
+here raises for bad input. `redis.RedisError` passes through: the task then leaves the message with the broker.
+"""
+
+import json
+import logging
+from typing import Any
+
+from marshmallow import ValidationError
+
+from schemas.messages import AHEAD, DOORS, SUPPLIERS, ConfirmRequest, first_error
+from schemas.order import Order
+from worker import operations
+from worker.answers import Answer
+from worker.executor import Executor
+from worker.ledger import Ledger
+from worker.ledger.messages import Messages
+from worker.ledger.outbox import Outbox, parse_id
+from worker.policy import NOTICE, Call
+from worker.settings import Settings
+from worker.suppliers import logitrail, relograde
+
+log = logging.getLogger("countersign.doors")
+MASK = "***"
+
+
+class Refused(Exception):  # noqa: N818 - it reads as what happened
+    """A message that is kept as a dead letter instead of being obeyed: its reason, and the field at fault."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class Doors:
+    """The doors of the contract, behind Celery."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, messages: Messages, outbox: Outbox, executor: Executor
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.messages = messages
+        self.outbox = outbox
+        self.executor = executor
+
+    def receive(self, door: str, args: Any, kwargs: Any) -> str:
+        """Takes one message for `door`; returns what came of it, a static word."""
+        try:
+            if args:
+                raise Refused("invalid_message", "args: Only keyword arguments are taken.")
+            try:
+                data = DOORS[door]().load(kwargs)
+            except ValidationError as error:
+                raise Refused("invalid_message", first_error(error)) from None
+            took: str = getattr(self, "_" + door.replace(".", "_"))(data)
+        except Refused as refusal:
+            return self.refuse(refusal, door, args, kwargs)
+        return took
+
+    def check_in(self, request: dict[str, Any]) -> str:
+        """Accepts an order for a person at a terminal: the same checks, the fault said at once instead of kept."""
+        try:
+            order = self._requested(ConfirmRequest().load(request))
+        except ValidationError as error:
+            return f"refused: {first_error(error)}"
+        except Refused as refusal:
+            return f"refused: {refusal.detail}"
+        result = self.ledger.open(order).result
+        return "refused: the order is known with another reference or account" if result == "conflict" else result
+
+    def refuse(self, refusal: Refused, door: str, args: Any, kwargs: Any) -> str:
+        """Keeps a message as a dead letter; the values of fields that the door does not know are masked."""
+        known = DOORS[door]().fields if door in DOORS else {}
+        if isinstance(kwargs, dict):
+            kept = {name: value if name in known else MASK for name, value in kwargs.items()}
+        else:
+            kept = kwargs
+        body = {"task": door, "args": [MASK for _ in args or ()], "kwargs": kept}
+        key = self.messages.refuse(refusal.reason, refusal.detail, body, _named(kwargs))
+        fields = {"key": key, "reason": refusal.reason, "detail": refusal.detail, "door": door}
+        log.error("message_refused", extra={"fields": fields})
+        return refusal.reason
+
+    def _orders_confirm(self, data: dict[str, Any]) -> str:
+        order = self._requested(data)
+        details = None if data["details"] is None else _json(data["details"])
+        opened = self.ledger.open(order, details)
+        if opened.result == "conflict":
+            raise Refused("conflicting_request", "reference: The order is known with another reference or account.")
+        if opened.result == "opened":
+            self.executor.step(order.supplier, order.order_id, direct=True)
+        return opened.result
+
+    def _requested(self, data: dict[str, Any]) -> Order:
+        supplier, now = data["supplier"], self.ledger.time()
+        if data["account"] not in self.settings.accounts[supplier]:
+            raise Refused("invalid_message", "account: Unknown account.")
+        created = data["created_at"].timestamp() if data["created_at"] else None
+        if created is not None and created > now + AHEAD.total_seconds():
+            raise Refused("invalid_message", f"created_at: More than {AHEAD.seconds} seconds ahead.")
+        created = None if created is None else min(created, now)
+        within = self.ledger.policies[supplier].rules.confirm_within
+        return Order(
+            supplier=supplier,
+            order_id=data["order_id"],
+            account=data["account"],
+            reference=data["reference"],
+            created_at=created,
+            paid_at=data["paid_at"].timestamp() if data["paid_at"] else None,
+            amount=None if data["amount"] is None else f"{data['amount']:f}",
+            currency=data["currency"].upper() if data["currency"] else None,
+            accepted_at=now,
+            deadline_at=None if within is None or created is None else created + within,
+            details=data["details"] is not None,
+        )
+
+    def _orders_hint(self, data: dict[str, Any]) -> str:
+        return self._hint(data["supplier"], data["order_id"])
+
+    def _hint(self, supplier: str, order_id: str) -> str:
+        result = self.ledger.hint(supplier, order_id)
+        log.info("hint", extra={"fields": {"supplier": supplier, "order_id": order_id, "result": result}})
+        return result
+
+    def _orders_withdraw(self, data: dict[str, Any]) -> str:
+        supplier, order_id = data["supplier"], data["order_id"]
+        while True:
+            step = self.ledger.change(supplier, order_id, operations.withdraw)
+            if step is not None:
+                return step.event
+            if self.ledger.mark_withdrawn(supplier, order_id):
+                return "withdrawn_before_confirm"
+
+    def _webhooks_relograde(self, data: dict[str, Any]) -> str:
+        try:
+            hinted = relograde.hinted_orders(data["payload"])
+        except ValidationError as error:
+            raise Refused("invalid_message", f"payload.{first_error(error)}") from None
+        for order_id in hinted:
+            self._hint("relograde", order_id)
+        return "hinted" if hinted else "ignored"
+
+    def _webhooks_logitrail(self, data: dict[str, Any]) -> str:
+        try:
+            events = logitrail.events(data["payload"])
+        except ValidationError as error:
+            raise Refused("invalid_message", f"payload.{first_error(error)}") from None
+        for order_id, answer in events:
+            self._proof(order_id, answer)
+        return "taken" if events else "ignored"
+
+    def _proof(self, order_id: str, answer: Answer | None) -> None:
+        step = answer and self.executor.merge("logitrail", order_id, Call(kind=NOTICE), answer)
+        fields = {"supplier": "logitrail", "order_id": order_id, "event": step.event if step else "ignored"}
+        log.info("webhook", extra={"fields": fields})
+
+    def _outcomes_acknowledge(self, data: dict[str, Any]) -> str:
+        named = parse_id(data["id"])
+        if named is None:
+            raise Refused("invalid_message", "id: Not the id of an outcome.")
+        return self.outbox.delivered(*named, "task")
+
+
+def _named(kwargs: Any) -> dict[str, str]:
+    """The order that a refused message spoke of, as far as it can be told."""
+    if not isinstance(kwargs, dict):
+        return {}
+    names = {name: kwargs.get(name) for name in ("supplier", "order_id", "reference")}
+    named = {name: value for name, value in names.items() if isinstance(value, str) and 0 < len(value) <= 255}
+    return named if named.get("supplier") in SUPPLIERS else {k: v for k, v in named.items() if k == "reference"}
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"))

@@ -1,0 +1,128 @@
+"""One step of one order: claim, intent, call, decide, apply, one log line."""
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import redis
+
+from schemas.order import Order
+from worker.answers import Answer
+from worker.ledger import Ledger, Permit, Reply
+from worker.policy import CONFIRM, READ, Call, Policy, Step
+from worker.suppliers.http import Gate
+
+log = logging.getLogger("countersign.step")
+WRITE_TRIES = (0.1, 0.3, 1.0, 3.0, 5.0)
+"""Seconds between the tries to write an answer that we hold while the ledger cannot be reached."""
+
+
+class Executor:
+    """Performs steps. Safe on any number of threads and processes: the ledger lets one through per order."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policies: Mapping[str, Policy],
+        clients: Mapping[tuple[str, str | None], Any],
+        share: int = 60,
+        jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
+    ) -> None:
+        """`share`: threads of this process that one supplier may hold, so that one that hangs cannot take them all."""
+        self.ledger = ledger
+        self.policies = policies
+        self.clients = clients
+        self.jitter = jitter
+        self._shares = {supplier: threading.BoundedSemaphore(share) for supplier in policies}
+
+    def step(self, supplier: str, order_id: str, *, direct: bool = False) -> str:
+        """One turn of one order; returns what came of it, a static word. Raises `redis.RedisError` before the call."""
+        share = self._shares[supplier]
+        if not share.acquire(blocking=False):
+            return "no_thread"
+        try:
+            return self._turn(supplier, order_id, direct)
+        finally:
+            share.release()
+
+    def _turn(self, supplier: str, order_id: str, direct: bool) -> str:
+        claimed = self.ledger.claim(supplier, order_id, direct=direct)
+        if claimed.result != "claimed" or claimed.order is None:
+            return claimed.result
+        order, policy = claimed.order, self.policies[supplier]
+        plan = policy.next_call(order, claimed.now)
+        if isinstance(plan, Step):
+            return self._apply(order, plan, claimed, None, None)
+        details = self.ledger.details(order) if plan.details else None
+        started = time.monotonic()
+        permit = self.ledger.permit(claimed, plan)
+        if permit.result != "permitted":
+            return permit.result
+        gate = Gate(opened_at=started, send_within=permit.window)
+        answer = self._ask(permit, gate, details)
+        now = permit.now + (time.monotonic() - started)
+        sent_at = None if gate.sent_at is None else permit.now + (gate.sent_at - started)
+        decided = policy.decide(permit.order, permit.call, answer, now, self.jitter())
+        return self._apply(permit.order, decided, claimed, answer, sent_at, call=permit.call)
+
+    def _ask(self, permit: Permit, gate: Gate, details: str | None) -> Answer:
+        order = permit.order
+        client = self.clients[order.supplier, order.account]
+        if permit.call.kind == READ:
+            answer: Answer = client.find(order.order_id, gate)
+            return answer
+        document = json.loads(details) if details else None
+        confirmed: Answer = client.confirm(order.order_id, gate, host=permit.call.host, details=document)
+        return confirmed
+
+    def _apply(
+        self,
+        before: Order,
+        step: Step,
+        claimed: Reply,
+        answer: Answer | None,
+        sent_at: float | None,
+        call: Call | None = None,
+    ) -> str:
+        written = self._write(before, step, claimed.claim, sent_at)
+        if written.result == "stale" and step.proof and answer is not None and call is not None:
+            self.merge(before.supplier, before.order_id, call, answer)
+        _log(step, call, answer, written)
+        return step.event if written.result == "written" else written.result
+
+    def merge(self, supplier: str, order_id: str, call: Call, answer: Answer) -> Step | None:
+        """What an old fence, or a webhook, proves is merged all the same, decided on the record as it is now."""
+        policy = self.policies[supplier]
+        return self.ledger.change(supplier, order_id, lambda order, now: policy.decide(order, call, answer, now))
+
+    def _write(self, before: Order, step: Step, claim: str, sent_at: float | None) -> Reply:
+        for pause in WRITE_TRIES:
+            try:
+                return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
+            except redis.ConnectionError:
+                time.sleep(pause)
+        return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
+
+
+def _log(step: Step, call: Call | None, answer: Answer | None, written: Reply) -> None:
+    order = step.order
+    level = logging.ERROR if order.state == "dead" and step.event == "dead" else logging.INFO
+    fields = {
+        "supplier": order.supplier,
+        "order_id": order.order_id,
+        "account": order.account,
+        "call": call.kind if call else None,
+        "attempt": order.attempts if call and call.kind == CONFIRM else None,
+        "answer": type(answer).__name__ if answer else None,
+        "did": step.event,
+        "state": order.state,
+        "reason": order.reason,
+        "next_look_at": order.due_at,
+        "written": written.result,
+        "lane": written.lane,
+    }
+    log.log(level, "step", extra={"fields": {name: value for name, value in fields.items() if value is not None}})

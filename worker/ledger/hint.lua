@@ -1,0 +1,18 @@
+-- Something changed at the supplier: look now. During a call it is remembered until that call's step is written.
+-- args: id, reads
+local order = get(args.id)
+if not order then return reply({result = 'gone'}) end
+recall(args.id, order)
+local open = order.state == 'accepted' or order.state == 'submitted' or order.state == 'pending'
+if not open and not (args.reads and (order.state == 'dead' or order.state == 'cancelled')) then
+  return reply({result = 'ended'})
+end
+if order.claim and tonumber(order.lease_until) > now then
+  redis.call('HSET', key('order', args.id), 'hint', 1)
+  return reply({result = 'remembered'})
+end
+local kind, rank = order.kind or 'recheck', order.rank or ts(now)
+redis.call('HSET', key('order', args.id), 'due_at', ts(now), 'kind', kind, 'rank', rank)
+redis.call('HINCRBY', key('order', args.id), 'version', 1)
+place(args.id, lane_of(order), now, kind, rank)
+return reply({result = 'due'})

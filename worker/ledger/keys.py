@@ -1,0 +1,47 @@
+"""Every Redis key of the ledger, with a sentence each.
+
+A key is `<prefix>:{<room>}:<name>[:<part>…]`; the room is a supplier, or `messages` for refused messages, and is the
+hash tag, so that all keys of one supplier live in one slot and every script stays atomic. Times are seconds since
+the epoch by the server's TIME. A lane is the account's name, or `-` for the only one.
+"""
+
+ROOMS = ("relograde", "logitrail", "messages")
+NO_ACCOUNT = "-"
+
+NAMES = {
+    "order": "order:<id>, hash: the record of one order (schemas.order); in `messages`, of one refused message.",
+    "details": "details:<id>, string: the Order JSON to send with a confirm; gone when the order has ended.",
+    "timeline": "timeline:<id>, list: what happened to the order, oldest first, one JSON object each.",
+    "state": "state:<state>, sorted set: the orders in this state by accepted_at; their number is the count.",
+    "letters": "letters:<reason>, sorted set: the dead letters with this reason by the time they were written.",
+    "due": "due:<lane>, sorted set: orders by the time to look again: a retry, or the end of a reservation or lease.",
+    "ready": "ready:<lane>:<kind>, sorted set: orders that are due, by rank; kind is confirm, ask or recheck.",
+    "reserved": "reserved:<lane>, sorted set: orders whose doorbell was rung, by the end of the reservation.",
+    "leases": "leases:<lane>, sorted set: orders that are claimed, by the end of the lease.",
+    "calls": "calls:<lane>, sorted set: calls of the budget's window by the time at which their slot is free again.",
+    "lane": "lane:<lane>, hash: hold, probe, failures in a row, and when a call last got through or found its order.",
+    "deadlines": "deadlines, sorted set: orders that the supplier has not accepted yet, by their last safe moment.",
+    "warnings": "warnings, sorted set: the same orders by the time at which to warn of the deadline.",
+    "expiring": "expiring, sorted set: ended orders by the time at which they are forgotten.",
+    "withdrawn": "withdrawn:<id>, string that expires: a withdraw came before its confirm.",
+    "outcomes": "outcomes:<id>, hash: sequence number to outcome (JSON), and `<sequence>:<channel>` to tries.",
+    "outbox": "outbox:<channel>, sorted set: `<id>|<sequence>` by the time of the next delivery.",
+    "server": "server, hash: run id of the Redis server, how often it changed, and when it last did.",
+    "counter": "counter, integer: the number of the latest refused message.",
+    "digest": "digest:<sha256>, string: the number of the open letter that holds this very message.",
+}
+
+
+def base(prefix: str, room: str) -> str:
+    """The part that all keys of one room share."""
+    return f"{prefix}:{{{room}}}:"
+
+
+def key(base: str, name: str, *parts: str) -> str:
+    """The same composition as `key()` in prelude.lua."""
+    return base + ":".join((name, *parts))
+
+
+def lane(account: str | None) -> str:
+    """The lane's name inside a key."""
+    return account or NO_ACCOUNT

@@ -1,0 +1,67 @@
+-- Part of the prelude: holds by cause. A person's hold is never touched by an answer.
+local function wait_before_probe(lane_hash, retry_after)
+  local probes = tonumber(lane_hash.probes or 0)
+  local wait = args.retry[math.min(probes + 1, #args.retry)]
+  return math.max(wait, math.min(math.max(retry_after or 0, 0), LONGEST_RETRY_AFTER))
+end
+
+local function hold(lane, lane_hash, id, cause, retry_after)
+  local name = key('lane', lane)
+  if lane_hash.held == 'person' then return nil end
+  if not lane_hash.held then
+    redis.call('HSET', name, 'held', cause, 'held_since', ts(now), 'probes', 0,
+      'probe_at', ts(now + wait_before_probe({}, retry_after)))
+    redis.call('HDEL', name, 'probe')
+    return 'held'
+  end
+  redis.call('HSET', name, 'held', cause)
+  if lane_hash.probe == id then
+    lane_hash.probes = redis.call('HINCRBY', name, 'probes', 1)
+    redis.call('HDEL', name, 'probe')
+    redis.call('HSET', name, 'probe_at', ts(now + wait_before_probe(lane_hash, retry_after)))
+  elseif retry_after then
+    local at = now + math.min(retry_after, LONGEST_RETRY_AFTER)
+    if at > tonumber(lane_hash.probe_at or 0) then redis.call('HSET', name, 'probe_at', ts(at)) end
+  end
+  return nil
+end
+
+local function release(lane, lane_hash)
+  if not lane_hash.held or lane_hash.held == 'person' then return nil end
+  redis.call('HDEL', key('lane', lane), 'held', 'held_since', 'probes', 'probe_at', 'probe', 'note')
+  return 'released'
+end
+
+-- How many different orders in a row met the same trouble.
+local function streak(lane, field, lane_hash, id)
+  local seen = lane_hash[field] or ''
+  if not string.find(seen, ' ' .. id .. ' ', 1, true) then seen = seen .. ' ' .. id .. ' ' end
+  redis.call('HSET', key('lane', lane), field, seen)
+  local _, count = string.gsub(seen, '  ', '  ')
+  return count + 1
+end
+
+-- What an answer says of its lane; returns held or released when that changed.
+local function signal(lane, id, what, cause, retry_after)
+  local name = key('lane', lane)
+  local lane_hash = hash(name)
+  if what == 'blocked' then return hold(lane, lane_hash, id, cause, retry_after) end
+  if what == 'failed' then
+    if lane_hash.held or streak(lane, 'failing', lane_hash, id) >= OUTAGE_LIMIT then
+      return hold(lane, lane_hash, id, lane_hash.held or 'outage')
+    end
+    return nil
+  end
+  redis.call('HSET', name, 'passed_at', ts(now))
+  redis.call('HDEL', name, 'failing')
+  if what == 'not_found' then
+    local missing = streak(lane, 'missing', lane_hash, id)
+    if lane_hash.held == 'not_found' or missing >= MISSING_LIMIT then
+      return hold(lane, lane_hash, id, 'not_found')
+    end
+  else
+    redis.call('HDEL', name, 'missing')
+    if what == 'found' then redis.call('HSET', name, 'found_at', ts(now)) end
+  end
+  return release(lane, lane_hash)
+end

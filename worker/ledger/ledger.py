@@ -1,0 +1,284 @@
+"""An order's way through the ledger: open, claim, permit, write. What is written is decided in `worker.policy`."""
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.order import Order, OrderSchema
+from worker.ledger import keys
+from worker.ledger.scripts import Scripts
+from worker.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
+
+WAY = 1.0
+"""Seconds that a call may be under way to the supplier; its slot of the budget is freed that much later."""
+SUSPICION = 600.0
+"""Seconds after a restart with possible loss in which a new order may be one whose acceptance was forgotten."""
+LEASE_MARGIN = 10.0
+RESERVATION = 5.0
+PROMOTE = 1000
+_SCHEMA = OrderSchema()
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Order)}
+_COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once, seconds per call."""
+
+    calls_per_minute: int
+    max_in_flight: int
+    call_budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A script's word, the ledger's time, and the order where there is one."""
+
+    result: str
+    now: float
+    order: Order | None = None
+    claim: str = ""
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """opened, known, withdrawn or conflict."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """`result` is permitted, or why not; `window` is how many seconds the first byte has."""
+
+    result: str
+    now: float
+    order: Order
+    call: Call
+    window: float = 0.0
+
+
+class Ledger:
+    """The orders of both suppliers. Raises `redis.RedisError` when the server cannot be reached."""
+
+    def __init__(
+        self,
+        scripts: Scripts,
+        policies: Mapping[str, Policy],
+        limits: Mapping[str, Limits],
+        *,
+        channels: tuple[str, ...] = (),
+        retry: tuple[float, ...] = (2.0,),
+        warning: float = 7200.0,
+        retention: float = 30 * 86400.0,
+    ) -> None:
+        self.scripts = scripts
+        self.policies = policies
+        self.limits = limits
+        self.channels = list(channels)
+        self.retry = list(retry)
+        self.warning = warning
+        self.retention = retention
+
+    def time(self) -> float:
+        """The ledger's clock, seconds since the epoch."""
+        return self.scripts.time()
+
+    def open(self, order: Order, details: str | None = None) -> Opened:
+        """Accepts an order, once; a repeat makes its acceptance and its latest outcome go out again."""
+        policy = self.policies[order.supplier]
+        last_safe = policy.last_safe_moment(order)
+        kind, rank = policy.waits_for(order)
+        answer = self.scripts.run(
+            "open",
+            order.supplier,
+            id=order.order_id,
+            fields={name: value for name, value in _stored(order).items() if name != "state"},
+            details=details,
+            kind=kind,
+            rank=f"{rank:.6f}",
+            last_safe=last_safe,
+            warn_at=None if order.deadline_at is None else order.deadline_at - self.warning,
+            channels=self.channels,
+            suspicion=SUSPICION,
+            forget_after=self.retention,
+        )
+        return Opened(answer["result"])
+
+    def load(self, supplier: str, order_id: str) -> Reply:
+        """The record as it stands (result `ok` or `gone`)."""
+        return _reply(supplier, order_id, self.scripts.run("load", supplier, id=order_id))
+
+    def details(self, order: Order) -> str | None:
+        """The Order JSON kept beside the record, as text."""
+        text = self.scripts.client.get(self.scripts.key(order.supplier, "details", order.order_id))
+        return None if text is None else str(text)
+
+    def claim(self, supplier: str, order_id: str, *, direct: bool = False) -> Reply:
+        """Takes the lease of a due order: result `claimed`, or why not. `direct`: without having been dispatched."""
+        limits, claim = self.limits[supplier], secrets.token_hex(8)
+        answer = self.scripts.run(
+            "claim",
+            supplier,
+            id=order_id,
+            claim=claim,
+            lease=limits.call_budget + LEASE_MARGIN,
+            direct=direct,
+            per_minute=limits.calls_per_minute,
+            max_in_flight=limits.max_in_flight,
+            kills=self._kills(supplier),
+        )
+        return dataclasses.replace(_reply(supplier, order_id, answer), claim=claim)
+
+    def permit(self, claimed: Reply, call: Call) -> Permit:
+        """Writes the intent and spends one call of the budget; the order goes back when the answer is no."""
+        order = claimed.order
+        if order is None:
+            raise ValueError("only a claimed order can be permitted a call")
+        answer = self.scripts.run(
+            "permit",
+            order.supplier,
+            id=order.order_id,
+            claim=claimed.claim,
+            kind=call.kind,
+            per_minute=self.limits[order.supplier].calls_per_minute,
+            window=SEND_WINDOW,
+            way=WAY,
+            last_safe=self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None,
+            host=call.host,
+            details=call.details,
+        )
+        if answer["result"] != "permitted":
+            return Permit(answer["result"], float(answer["now"]), order, call)
+        permitted = dataclasses.replace(
+            call,
+            at=float(answer["now"]),
+            passed_at=_float(answer.get("passed_at")),
+            found_at=_float(answer.get("found_at")),
+        )
+        record = _record(order.supplier, order.order_id, answer["order"])
+        return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
+
+    def write(self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None) -> Reply:
+        """Applies a step by its claim, or else by the version it was decided on: result `written` or `stale`.
+
+        Safe to repeat with the same claim: the second time it changes nothing. `sent_at` is when the first byte left.
+        """
+        policy, after = self.policies[before.supplier], step.order
+        kind, rank = policy.waits_for(after)
+        old, new = _stored(before), _stored(after)
+        answer = self.scripts.run(
+            "write",
+            before.supplier,
+            id=before.order_id,
+            claim=claim,
+            version=before.version,
+            set={name: value for name, value in new.items() if old.get(name) != value},
+            unset=[name for name in old if name not in new],
+            due=after.due_at,
+            kind=kind,
+            rank=f"{rank:.6f}",
+            event=step.event,
+            extra=_extra(step),
+            tells=[{"type": kind, **({"reason": why} if why else {})} for kind, why in step.tells],
+            channels=self.channels,
+            signal=step.signal,
+            cause=step.cause,
+            retry_after=step.retry_after,
+            retry=self.retry,
+            call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
+            last_safe=policy.last_safe_moment(after),
+            forget_after=self.retention,
+        )
+        return Reply(answer["result"], float(answer["now"]), lane=answer.get("lane"))
+
+    def change(self, supplier: str, order_id: str, decide: Callable[[Order, float], Step | None]) -> Step | None:
+        """Loads, decides and writes until nobody came between; ends any claim. None: no such order, or no step."""
+        while True:
+            found = self.load(supplier, order_id)
+            if found.order is None:
+                return None
+            step = decide(found.order, found.now)
+            if step is None or self.write(found.order, step).result != "stale":
+                return step
+
+    def dispatch(self, supplier: str, account: str | None, limit: int) -> tuple[list[str], float | None]:
+        """Reserves what may be looked at now: (order ids to ring for, when the next one falls due)."""
+        limits = self.limits[supplier]
+        answer = self.scripts.run(
+            "dispatch",
+            supplier,
+            lane=keys.lane(account),
+            limit=limit,
+            per_minute=limits.calls_per_minute,
+            max_in_flight=limits.max_in_flight,
+            reserve=RESERVATION,
+            kills=self._kills(supplier),
+            retry=self.retry,
+            promote=PROMOTE,
+        )
+        return list(answer["picked"]), _float(answer.get("soonest"))
+
+    def hint(self, supplier: str, order_id: str) -> str:
+        """Makes an order due at once: due, remembered, ended or gone."""
+        reads = self.policies[supplier].rules.reads
+        return str(self.scripts.run("hint", supplier, id=order_id, reads=reads)["result"])
+
+    def mark_withdrawn(self, supplier: str, order_id: str) -> bool:
+        """Remembers a withdraw that came before its confirm; False when the order is there already."""
+        answer = self.scripts.run("mark", supplier, id=order_id, keep=int(max(self.retention, 1)))
+        return bool(answer["result"] == "marked")
+
+    def hold(self, supplier: str, account: str | None, note: str) -> None:
+        """A person's hold: nothing but deadlines moves until a person releases it."""
+        self.scripts.run("lane", supplier, lane=keys.lane(account), action="hold", note=note)
+
+    def release(self, supplier: str, account: str | None) -> None:
+        """Ends any hold."""
+        self.scripts.run("lane", supplier, lane=keys.lane(account), action="release")
+
+    def tend(self, room: str) -> None:
+        """Warns of deadlines that come near and forgets what ended long ago."""
+        self.scripts.run("tend", room, limit=100, channels=self.channels)
+
+    def _kills(self, supplier: str) -> bool:
+        return self.policies[supplier].rules.confirm_within is not None
+
+
+def _stored(order: Order) -> dict[str, str]:
+    """The record's fields that differ from their defaults, as strings; the state always."""
+    dumped = _SCHEMA.dump(order)
+    return {
+        name: str(value)
+        for name, value in dumped.items()
+        if name not in _COMPUTED and value is not None and (name == "state" or getattr(order, name) != _DEFAULTS[name])
+    }
+
+
+def _record(supplier: str, order_id: str, fields: dict[str, str]) -> Order:
+    order: Order = _SCHEMA.load({**fields, "supplier": supplier, "order_id": order_id})
+    return order
+
+
+def _reply(supplier: str, order_id: str, answer: dict[str, Any]) -> Reply:
+    order = _record(supplier, order_id, answer["order"]) if "order" in answer else None
+    return Reply(answer["result"], float(answer["now"]), order)
+
+
+def _extra(step: Step) -> dict[str, Any]:
+    order = step.order
+    extra: dict[str, Any] = {"state": order.state}
+    if order.reason:
+        extra["reason"] = order.reason
+    if order.detail:
+        extra["detail"] = order.detail
+    if step.cause:
+        extra["cause"] = step.cause
+    return extra
+
+
+def _float(value: str | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,5 @@
+-- Reads one order with the ledger's time. args: id
+local order = get(args.id)
+if not order then return reply({result = 'gone'}) end
+recall(args.id, order)
+return reply({result = 'ok', order = order})

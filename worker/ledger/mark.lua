@@ -1,0 +1,4 @@
+-- A withdraw that came before its confirm. args: id, keep
+if redis.call('EXISTS', key('order', args.id)) == 1 then return reply({result = 'exists'}) end
+redis.call('SET', key('withdrawn', args.id), ts(now), 'EX', args.keep)
+return reply({result = 'marked'})

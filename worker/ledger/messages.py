@@ -1,0 +1,44 @@
+"""Refused messages: each kept whole, once, as a dead letter of its own under `message/N`."""
+
+import hashlib
+import json
+from typing import Any
+
+from worker.ledger.scripts import Scripts
+
+ROOM = "messages"
+
+
+class Messages:
+    """The letters of the room `messages`."""
+
+    def __init__(self, scripts: Scripts, channels: tuple[str, ...], retention: float) -> None:
+        self.scripts = scripts
+        self.channels = list(channels)
+        self.retention = retention
+
+    def refuse(self, reason: str, detail: str, body: dict[str, Any], named: dict[str, str]) -> str:
+        """Keeps a refused message; the same one again only counts. `named`: the order it spoke of, if it did.
+
+        Returns the letter's key. Raises `redis.RedisError`; the caller must then not acknowledge the message.
+        """
+        text = json.dumps(body, sort_keys=True, default=str)
+        answer = self.scripts.run(
+            "refuse",
+            ROOM,
+            digest=hashlib.sha256(f"{reason}\n{text}".encode()).hexdigest(),
+            fields={"letter": reason, "reason": reason, "detail": detail[:500], "body": text, **named},
+            names="order_id" in named,
+            channels=self.channels,
+        )
+        return f"message/{answer['number']}"
+
+    def load(self, number: str) -> dict[str, str]:
+        """The letter's fields, empty when there is none."""
+        fields: dict[str, str] = self.scripts.client.hgetall(self.scripts.key(ROOM, "order", number))
+        return fields
+
+    def close(self, number: str, note: str) -> bool:
+        """A person has dealt with it: the body goes. False when no such letter is open."""
+        answer = self.scripts.run("close_message", ROOM, id=number, note=note, forget_after=self.retention)
+        return bool(answer["result"] == "closed")

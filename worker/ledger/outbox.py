@@ -1,0 +1,119 @@
+"""Outcomes that wait to be delivered, in the ledger: written with the state they report, taken by any worker."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.outcomes import dump, iso
+from worker.ledger.keys import ROOMS
+from worker.ledger.scripts import Scripts
+
+GIVE_UP = 3 * 86400.0
+"""Seconds after which an outcome that nobody takes becomes a dead letter of its own."""
+FLAGS = {"1": True, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One outcome on its way over one channel; `tries` counts this one."""
+
+    room: str
+    order_id: str
+    sequence: int
+    channel: str
+    tries: int
+    body: dict[str, Any]
+
+
+def outcome_id(room: str, order_id: str, sequence: int | str) -> str:
+    """The id that every delivery of this outcome carries."""
+    return f"{room}.{order_id}.{sequence}"
+
+
+def parse_id(text: str) -> tuple[str, str, int] | None:
+    """(room, order id, sequence) of an outcome's id; None when it is not one of ours."""
+    room, _, rest = text.partition(".")
+    order_id, _, sequence = rest.rpartition(".")
+    if room not in ROOMS or not order_id or not sequence.isascii() or not sequence.isdigit():
+        return None
+    return room, order_id, int(sequence)
+
+
+class Outbox:
+    """Takes, settles and closes deliveries. `client` may be one connection, so that WAITAOF covers what it took."""
+
+    def __init__(self, scripts: Scripts, channels: tuple[str, ...], retry: tuple[float, ...]) -> None:
+        self.scripts = scripts
+        self.channels = channels
+        self.retry = retry
+
+    def take(self, channel: str, limit: int, hold: float, min_age: float) -> list[Delivery]:
+        """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age` seconds."""
+        taken = []
+        for room in ROOMS:
+            answer = self.scripts.run(
+                "take", room, channel=channel, limit=limit, hold=hold, min_age=min_age, in_order=channel == "post"
+            )
+            taken += [_delivery(room, channel, entry) for entry in answer["taken"] or []]
+        return taken
+
+    def later(self, delivery: Delivery) -> str:
+        """Not taken yet: tried again on RETRY_SECONDS, a dead letter after three days."""
+        delay = self.retry[min(delivery.tries - 1, len(self.retry) - 1)]
+        return self._settle(delivery.room, delivery.order_id, delivery.sequence, delivery.channel, False, delay)
+
+    def delivered(self, room: str, order_id: str, sequence: int, channel: str) -> str:
+        """The web app has taken it."""
+        return self._settle(room, order_id, sequence, channel, True, 0.0)
+
+    def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
+        """A person's word on an undeliverable one; False when it is not."""
+        answer = self.scripts.run(
+            "close_outcome", room, id=order_id, sequence=sequence, requeue=requeue, channels=list(self.channels)
+        )
+        return bool(answer["result"] == "closed")
+
+    def _settle(self, room: str, order_id: str, sequence: int, channel: str, done: bool, delay: float) -> str:
+        answer = self.scripts.run(
+            "settle",
+            room,
+            channel=channel,
+            id=order_id,
+            sequence=sequence,
+            delivered=done,
+            delay=delay,
+            give_up=GIVE_UP,
+        )
+        return str(answer["result"])
+
+
+def _delivery(room: str, channel: str, entry: dict[str, Any]) -> Delivery:
+    body = render(room, entry["id"], entry["sequence"], json.loads(entry["outcome"]))
+    return Delivery(room, entry["id"], int(entry["sequence"]), channel, int(entry["tries"]), body)
+
+
+def render(room: str, order_id: str, sequence: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    """The body of the contract, from what the ledger kept when the outcome was written."""
+    seen = outcome["order"]
+    message = room == "messages"
+    lines = json.loads(seen["lines"]) if seen.get("lines") else []
+    data = {
+        "supplier": seen.get("supplier") if message else room,
+        "order_id": seen.get("order_id") if message else order_id,
+        "account": seen.get("account"),
+        "reference": seen.get("reference"),
+        "state": None if message else seen["state"],
+        "reason": outcome.get("reason") or seen.get("reason"),
+        "sequence": None if message else int(sequence),
+        "attempts": int(seen.get("attempts", 0)),
+        "inferred": FLAGS[seen.get("inferred", "0")],
+        "details_applied": FLAGS.get(seen.get("details_applied", "")),
+        "tracking_code": seen.get("tracking_code"),
+        "tracking_url": seen.get("tracking_url"),
+        "lines_total": len(lines) if seen.get("lines") else None,
+        "lines_finished": sum(line["status"] == "finished" for line in lines) if seen.get("lines") else None,
+        "lines": [{name: value for name, value in line.items() if name != "sealed" or value} for line in lines],
+        **({"key": f"message/{order_id}"} if message else {}),
+    }
+    body = {"id": outcome_id(room, order_id, sequence), "type": outcome["type"], "timestamp": iso(outcome["at"])}
+    return dump({**body, "data": data})

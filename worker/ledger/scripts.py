@@ -1,0 +1,77 @@
+"""Loads the Lua scripts beside this file and runs them; each is the prelude, the lanes' part, and its own text."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from worker.ledger import keys
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Server:
+    """What is known of the ledger's server. `synced`: it syncs every write, so that a restart forgets nothing."""
+
+    synced: bool = False
+
+
+class Scripts:
+    """Runs a script by name in one room. Every script is idempotent or guarded by a claim or a version.
+
+    `clock` and `run_id` replace the server's TIME and run id in tests; both return None for the server's own.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        prefix: str,
+        clock: Callable[[], float] | None = None,
+        run_id: Callable[[], str] | None = None,
+        server: Server | None = None,
+    ) -> None:
+        self.client = client
+        self.prefix = prefix
+        self.server = server or Server()
+        self._clock = clock
+        self._run_id = run_id
+        self._registered: dict[str, Any] = {}
+
+    def base(self, room: str) -> str:
+        """The part that all keys of `room` share."""
+        return keys.base(self.prefix, room)
+
+    def key(self, room: str, name: str, *parts: str) -> str:
+        """One key, for reading."""
+        return keys.key(self.base(room), name, *parts)
+
+    def time(self) -> float:
+        """The ledger's clock, seconds since the epoch."""
+        if self._clock:
+            return self._clock()
+        seconds, microseconds = self.client.time()
+        return float(seconds) + microseconds / 1e6
+
+    def run(self, name: str, room: str, **arguments: Any) -> dict[str, Any]:
+        """Runs `name` and returns its answer. Raises `redis.RedisError`; then it may have run or not."""
+        if name not in self._registered:
+            self._registered[name] = self.client.register_script(text(name))
+        context: dict[str, Any] = {"synced": self.server.synced}
+        if self._clock:
+            context["now"] = f"{self._clock():.6f}"
+        if self._run_id:
+            context["run"] = self._run_id()
+        given = {name: value for name, value in arguments.items() if value is not None}
+        answer: dict[str, Any] = json.loads(
+            self._registered[name](keys=[self.base(room)], args=[json.dumps(context), json.dumps(given)])
+        )
+        return answer
+
+
+@cache
+def text(name: str) -> str:
+    """The whole source of one script."""
+    return "\n".join((HERE / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", "lanes", name))

@@ -1,0 +1,28 @@
+-- The outcomes of one channel whose time has come, each reserved for `hold` seconds. A POST waits until the one before
+-- it of the same order was taken. args: channel, limit, hold, min_age, in_order
+local taken, box = {}, key('outbox', args.channel)
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', box, '-inf', ts(now), 'LIMIT', 0, args.limit)) do
+  local id, sequence = string.match(member, '^(.*)|(%d+)$')
+  local text = redis.call('HGET', key('outcomes', id), sequence)
+  local waits
+  if args.in_order then
+    for before = tonumber(sequence) - 1, 1, -1 do
+      waits = waits or tonumber(redis.call('ZSCORE', box, id .. '|' .. before) or nil)
+    end
+  end
+  if not text then
+    redis.call('ZREM', box, member)
+  elseif waits then
+    redis.call('ZADD', box, ts(math.max(waits, now) + 0.1), member)
+  else
+    local age = now - tonumber(cjson.decode(text).at)
+    if age < args.min_age then
+      redis.call('ZADD', box, ts(now + args.min_age - age), member)
+    else
+      redis.call('ZADD', box, ts(now + args.hold), member)
+      local tries = redis.call('HINCRBY', key('outcomes', id), sequence .. ':' .. args.channel, 1)
+      taken[#taken + 1] = {id = id, sequence = sequence, outcome = text, tries = tries}
+    end
+  end
+end
+return reply({result = 'ok', taken = taken})

@@ -1,0 +1,201 @@
+"""Reads for people: one order whole, lists, dead letters, counts. Changes nothing."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from schemas.order import REASONS, STATES, Order, OrderSchema
+from schemas.outcomes import iso
+from worker.ledger import keys
+from worker.ledger.ledger import Ledger
+from worker.ledger.messages import ROOM as MESSAGES
+from worker.ledger.outbox import outcome_id
+
+_SCHEMA = OrderSchema()
+ENDLESS = 10**9
+FORECAST = 100_000
+"""At most this many waiting orders of a lane are looked at to predict misses."""
+
+
+class Views:
+    """What `celery -A worker orders|dead-letters|lanes` shows."""
+
+    def __init__(self, ledger: Ledger, lanes: Iterable[tuple[str, str | None]]) -> None:
+        self.ledger = ledger
+        self.scripts = ledger.scripts
+        self.client = ledger.scripts.client
+        self.lanes = tuple(lanes)
+        self.suppliers = tuple(dict.fromkeys(supplier for supplier, _ in self.lanes))
+
+    def order(self, supplier: str, order_id: str) -> Order | None:
+        """The record, or None."""
+        fields = self.client.hgetall(self.scripts.key(supplier, "order", order_id))
+        return _order(supplier, order_id, fields) if fields else None
+
+    def show(self, supplier: str, order_id: str) -> dict[str, Any] | None:
+        """`orders show`: the object of the contract with its timeline."""
+        order = self.order(supplier, order_id)
+        if order is None:
+            return None
+        entries = self.client.lrange(self.scripts.key(supplier, "timeline", order_id), 0, -1)
+        timeline = [{**json.loads(entry), "at": iso(json.loads(entry)["at"])} for entry in entries]
+        return {**self.brief(order), "timeline": timeline}
+
+    def brief(self, order: Order) -> dict[str, Any]:
+        """One order as `orders list` shows it."""
+        return {
+            "supplier": order.supplier,
+            "order_id": order.order_id,
+            "account": order.account,
+            "reference": order.reference,
+            "state": order.state,
+            "reason": order.reason,
+            "attempts": order.attempts,
+            "created_at": iso(order.created_at),
+            "accepted_at": iso(order.accepted_at),
+            "deadline_at": iso(order.deadline_at),
+            "next_look_at": iso(order.due_at),
+            "last_sent_at": iso(order.last_sent_at),
+            "unresolved": order.unresolved,
+            "inferred": order.inferred,
+            "tracking_code": order.tracking_code,
+            "tracking_url": order.tracking_url,
+            "lines_total": order.lines_total,
+            "lines_finished": order.lines_finished,
+            "outcome_delivered": self._delivered(order),
+        }
+
+    def _delivered(self, order: Order) -> bool | None:
+        if not self.ledger.channels:
+            return None
+        member = f"{order.order_id}|{order.sequence}"
+        boxes = [self.scripts.key(order.supplier, "outbox", channel) for channel in self.ledger.channels]
+        boxes.append(self.scripts.key(order.supplier, "letters", "outcome_undeliverable"))
+        return all(self.client.zscore(box, member) is None for box in boxes)
+
+    def orders(self, state: str | None, supplier: str | None, limit: int) -> list[Order]:
+        """Orders in any state, newest first."""
+        found: list[tuple[float, str, str]] = []
+        for room in [supplier] if supplier else self.suppliers:
+            for name in [state] if state else STATES:
+                index = self.scripts.key(room, "state", name)
+                rows = self.client.zrevrange(index, 0, limit - 1, withscores=True)
+                found += [(score, room, order_id) for order_id, score in rows]
+        found.sort(reverse=True)
+        records = [self.order(room, order_id) for _, room, order_id in found[:limit]]
+        return [record for record in records if record is not None]
+
+    def letters(self, reason: str | None = None, supplier: str | None = None) -> list[dict[str, Any]]:
+        """Dead letters of every kind, oldest first."""
+        rooms = [supplier] if supplier else [*self.suppliers, MESSAGES]
+        rows = []
+        for room in rooms:
+            for name in [reason] if reason else REASONS:
+                members = self.client.zrange(self.scripts.key(room, "letters", name), 0, -1, withscores=True)
+                rows += [(since, self._letter(room, member, name, since)) for member, since in members]
+        return [row for _, row in sorted(rows, key=lambda pair: pair[0]) if row]
+
+    def _letter(self, room: str, member: str, reason: str, since: float) -> dict[str, Any]:
+        head = {"reason": reason, "since": iso(since), "deadline_at": None, "amount": None, "currency": None}
+        if reason == "outcome_undeliverable":
+            order_id, _, sequence = member.rpartition("|")
+            return {"key": f"outcome/{outcome_id(room, order_id, sequence)}", **head, "detail": None}
+        if room == MESSAGES:
+            return self.message(member)
+        order = self.order(room, member)
+        return self.order_letter(order) if order else {}
+
+    def order_letter(self, order: Order) -> dict[str, Any]:
+        """The dead letter of an order, beside the order's own keys."""
+        return {
+            **self.brief(order),
+            "key": order.key,
+            "reason": order.letter,
+            "detail": order.detail,
+            "since": iso(order.letter_at),
+            "amount": order.amount,
+            "currency": order.currency,
+        }
+
+    def message(self, number: str) -> dict[str, Any]:
+        """One refused message; its body is shown by `dead-letters show` alone."""
+        fields = self.client.hgetall(self.scripts.key(MESSAGES, "order", number))
+        names = ("supplier", "order_id", "reference", "detail", "count")
+        return {
+            "key": f"message/{number}",
+            "reason": fields.get("letter"),
+            "since": iso(fields.get("letter_at")),
+            "deadline_at": None,
+            "amount": None,
+            "currency": None,
+            **{name: fields.get(name) for name in names},
+            "count": int(fields.get("count", 0)),
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """`orders stats`: counts that are the sizes of the indexes themselves, so they are always exact."""
+        states = {name: sum(self._size(room, "state", name) for room in self.suppliers) for name in STATES}
+        rooms = (*self.suppliers, MESSAGES)
+        letters = {name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS}
+        now = self.ledger.time()
+        heads = [self.client.zrange(self.scripts.key(room, "deadlines"), 0, 0, withscores=True) for room in rooms]
+        slack = [score - now for head in heads for _, score in head]
+        lanes = {lane_name(supplier, account): self.lane(supplier, account, now) for supplier, account in self.lanes}
+        return {
+            "states": states,
+            "dead_letters": {name: count for name, count in letters.items() if count},
+            "lanes": lanes,
+            "minimum_slack_seconds": min(slack, default=None),
+            "predicted_misses": sum(self._misses(supplier, account, now) for supplier, account in self.lanes),
+        }
+
+    def lane(self, supplier: str, account: str | None, now: float) -> dict[str, Any]:
+        """One lane: its hold, its budget and what waits in it."""
+        name = keys.lane(account)
+        held: Mapping[str, str] = self.client.hgetall(self.scripts.key(supplier, "lane", name))
+        per_minute = self.ledger.limits[supplier].calls_per_minute
+        spent = self.client.zcount(self.scripts.key(supplier, "calls", name), f"({now}", "+inf")
+        waiting = self.client.zcount(self.scripts.key(supplier, "due", name), f"({now}", "+inf")
+        leased = self.client.zcount(self.scripts.key(supplier, "leases", name), f"({now}", "+inf")
+        reserved = self.client.zcount(self.scripts.key(supplier, "reserved", name), f"({now}", "+inf")
+        ready = sum(self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck"))
+        overdue = self.client.zcount(self.scripts.key(supplier, "due", name), "-inf", now)
+        return {
+            "held": "held" in held,
+            "cause": held.get("held"),
+            "since": iso(held.get("held_since")),
+            "next_probe_at": iso(held.get("probe_at")) if "held" in held else None,
+            "note": held.get("note"),
+            "in_flight": leased,
+            "calls_per_minute": per_minute,
+            "calls_left": None if not per_minute else max(per_minute - spent, 0),
+            "waiting": max(waiting - leased - reserved, 0),
+            "due": ready + overdue + reserved,
+        }
+
+    def _misses(self, supplier: str, account: str | None, now: float) -> int:
+        """Orders that earliest deadline first cannot serve in time at the present budget, one confirm each."""
+        per_minute = self.ledger.limits[supplier].calls_per_minute
+        if not per_minute:
+            return 0
+        rows = self.client.zrange(self.scripts.key(supplier, "deadlines"), 0, FORECAST - 1, withscores=True)
+        served, missed = 0, 0
+        for _, deadline in rows:
+            if now + served * 60.0 / per_minute > deadline:
+                missed += 1
+            else:
+                served += 1
+        return missed
+
+    def _size(self, room: str, name: str, *parts: str) -> int:
+        return int(self.client.zcard(self.scripts.key(room, name, *parts)))
+
+
+def lane_name(supplier: str, account: str | None) -> str:
+    """LANE as people type it: `relograde`, `relograde/a`."""
+    return f"{supplier}/{account}" if account else supplier
+
+
+def _order(supplier: str, order_id: str, fields: dict[str, str]) -> Order:
+    order: Order = _SCHEMA.load({**fields, "supplier": supplier, "order_id": order_id})
+    return order

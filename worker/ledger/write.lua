@@ -1,0 +1,47 @@
+-- Applies one step: record, indexes, next look, timeline, outcomes, lane, all or nothing.
+-- args: id, claim | version, set, unset, due, kind, rank, event, extra, tells, channels, signal, cause, retry_after,
+-- retry, call_free_at, last_safe, forget_after
+local order = get(args.id)
+if not order then return reply({result = 'gone'}) end
+local name, lane = key('order', args.id), lane_of(order)
+local changed
+if args.claim then
+  if args.call_free_at and redis.call('ZSCORE', key('calls', lane), args.claim) then
+    redis.call('ZADD', key('calls', lane), ts(args.call_free_at), args.claim)
+  end
+  if order.applied == args.claim then return reply({result = 'written'}) end
+  if args.signal then changed = signal(lane, args.id, args.signal, args.cause, args.retry_after) end
+  if order.claim ~= args.claim then return reply({result = 'stale', lane = changed}) end
+elseif tonumber(order.version or 0) ~= args.version then
+  return reply({result = 'stale'})
+end
+for field, value in pairs(args.set) do redis.call('HSET', name, field, value) end
+for _, field in ipairs(args.unset) do redis.call('HDEL', name, field) end
+redis.call('HDEL', name, 'claim', 'lease_until', 'hint')
+redis.call('HINCRBY', name, 'version', 1)
+if args.claim then redis.call('HSET', name, 'applied', args.claim) else redis.call('HDEL', name, 'applied') end
+local after = hash(name)
+local due = args.due and tonumber(args.due)
+if order.hint and after.state ~= 'confirmed' then due = now end
+if due then
+  redis.call('HSET', name, 'due_at', ts(due), 'kind', args.kind, 'rank', args.rank)
+else
+  redis.call('HDEL', name, 'due_at', 'kind', 'rank')
+end
+index(args.id, order, after, args.last_safe)
+place(args.id, lane, due, args.kind, args.rank)
+local ended = after.state == 'confirmed' or after.state == 'cancelled' or after.state == 'withdrawn'
+  or after.state == 'resolved'
+if ended then redis.call('DEL', key('details', args.id)) end
+if ended and not after.letter then
+  redis.call('ZADD', key('expiring'), ts(now + args.forget_after), args.id)
+else
+  redis.call('ZREM', key('expiring'), args.id)
+end
+if args.event then
+  local entry = args.extra or {}
+  entry.event = args.event
+  note(args.id, entry)
+end
+for _, told in ipairs(args.tells) do tell(args.id, after, told.type, told.reason) end
+return reply({result = 'written', lane = changed, sequence = after.sequence})

@@ -1,0 +1,38 @@
+"""Seals vouchers to the web app's public key (libsodium's sealed box): we can write them and never read them again."""
+
+import base64
+import binascii
+import re
+
+from nacl.exceptions import CryptoError
+from nacl.public import PublicKey, SealedBox
+
+
+class Sealer:
+    """`public_key` is an X25519 key of 32 bytes, in base64 (standard or URL-safe) or hex; else `ValueError`."""
+
+    def __init__(self, public_key: str) -> None:
+        try:
+            self._box = SealedBox(PublicKey(_key_bytes(public_key.strip())))
+            self.seal(b"")  # libsodium refuses some keys only when they are used
+        except (CryptoError, TypeError, ValueError):
+            raise ValueError("the voucher key is not an X25519 public key of 32 bytes in base64 or hex") from None
+
+    @classmethod
+    def from_key(cls, public_key: str | None) -> "Sealer | None":
+        """None when there is no key: then vouchers are dropped."""
+        return cls(public_key) if public_key and public_key.strip() else None
+
+    def seal(self, plain: bytes) -> str:
+        """Base64 of the sealed box, to be opened with the private key of which we never hear."""
+        return base64.b64encode(self._box.encrypt(plain)).decode("ascii")
+
+
+def _key_bytes(text: str) -> bytes:
+    if re.fullmatch("[0-9a-fA-F]{64}", text):
+        return bytes.fromhex(text)
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        return base64.b64decode(padded.translate(str.maketrans("-_", "+/")), validate=True)
+    except binascii.Error:
+        raise ValueError("neither base64 nor hex") from None

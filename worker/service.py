@@ -1,0 +1,96 @@
+"""One process' parts, put together from the settings: the only place that knows them all."""
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker import settings as settings_module
+from worker.dead_letters import DeadLetters
+from worker.doors import Doors
+from worker.executor import Executor
+from worker.ledger import Ledger
+from worker.ledger.messages import Messages
+from worker.ledger.outbox import Outbox
+from worker.ledger.scripts import Scripts, Server
+from worker.ledger.views import Views
+from worker.outcomes import Poster, Teller
+from worker.settings import Settings
+from worker.suppliers import registry
+
+DAY = 86400.0
+
+
+class Service:
+    """Everything that the tasks, the dispatcher and the commands use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = connect(settings.ledger_url or settings.redis_url)
+        self.server = Server()
+        self.scripts = Scripts(self.client, settings.countersign_prefix, server=self.server)
+        self.policies = registry.policies(settings)
+        retention = settings.retention_days * DAY
+        self.ledger = Ledger(
+            self.scripts,
+            self.policies,
+            registry.limits(settings),
+            channels=settings.channels,
+            retry=settings.retry_seconds,
+            warning=settings.deadline_warning_seconds,
+            retention=retention,
+        )
+        self.lanes = tuple((supplier, account) for supplier, names in settings.accounts.items() for account in names)
+        self.messages = Messages(self.scripts, settings.channels, retention)
+        self.outbox = Outbox(self.scripts, settings.channels, settings.retry_seconds)
+        self.views = Views(self.ledger, self.lanes)
+        self.dead_letters = DeadLetters(self.ledger, self.messages, self.outbox, self.views)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Made on first use: commands that only read need no supplier clients."""
+        clients = registry.clients(self.settings)
+        return Executor(self.ledger, self.policies, clients, share=self.settings.countersign_concurrency * 2 // 5)
+
+    @cached_property
+    def doors(self) -> Doors:
+        """What the tasks call."""
+        return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor)
+
+    def teller(self, publish: Callable[[dict[str, Any]], None]) -> Teller:
+        """A deliverer with a connection of its own, so that WAITAOF speaks of what it took."""
+        connection = self.client.client()
+        scripts = Scripts(connection, self.settings.countersign_prefix, server=self.server)
+        post = Poster(self.settings.outcome_url, self.settings.outcome_secret) if self.settings.outcome_url else None
+        outbox = Outbox(scripts, self.settings.channels, self.settings.retry_seconds)
+        return Teller(outbox, connection, publish if self.settings.outcome_task else None, post)
+
+    def look_at_server(self) -> None:
+        """Learns whether the server syncs every write. A server that does not tell counts as one that does not."""
+        try:
+            mode = self.client.config_get("append*")
+        except redis.ResponseError:
+            mode = {}
+        self.server.synced = mode.get("appendonly") == "yes" and mode.get("appendfsync") == "always"
+
+
+def connect(url: str) -> Any:
+    """A client without hidden retries: a script whose answer was lost may have run."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        health_check_interval=25,
+        max_connections=1000,
+    )
+
+
+@cache
+def service() -> Service:
+    """This process' service, from the environment."""
+    return Service(settings_module.load())

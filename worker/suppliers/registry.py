@@ -1,0 +1,71 @@
+"""Which client speaks for a lane, and the rules and limits of each supplier, from the settings."""
+
+from typing import Any
+
+from worker.ledger.ledger import Limits
+from worker.policy import Policy, Rules
+from worker.sealing import Sealer
+from worker.settings import Settings
+from worker.suppliers.logitrail import Logitrail
+from worker.suppliers.relograde import Relograde
+
+SUPPLIERS = ("relograde", "logitrail")
+
+
+def policies(settings: Settings) -> dict[str, Policy]:
+    """The policy of each supplier."""
+    relograde = Rules(
+        reads=True,
+        settle=settings.relograde_settle_seconds,
+        confirm_within=settings.relograde_confirm_within_seconds,
+        margin=settings.relograde_deadline_margin_seconds,
+        recheck=settings.relograde_recheck_seconds,
+        pending_limit=settings.relograde_pending_limit_seconds,
+        retry=settings.retry_seconds,
+    )
+    logitrail = Rules(
+        reads=False,
+        settle=settings.logitrail_settle_seconds,
+        give_up=settings.logitrail_give_up_seconds,
+        retry=settings.retry_seconds,
+        hosts=len(settings.logitrail_urls),
+    )
+    return {"relograde": Policy(relograde), "logitrail": Policy(logitrail)}
+
+
+def limits(settings: Settings) -> dict[str, Limits]:
+    """What each supplier's lanes may do."""
+    return {
+        supplier: Limits(
+            calls_per_minute=settings.of(supplier, "calls_per_minute"),
+            max_in_flight=settings.of(supplier, "max_in_flight"),
+            call_budget=settings.of(supplier, "connect_timeout") + settings.of(supplier, "read_timeout"),
+        )
+        for supplier in SUPPLIERS
+    }
+
+
+def clients(settings: Settings) -> dict[tuple[str, str | None], Any]:
+    """One client a lane; each keeps its connections open."""
+    sealer = Sealer.from_key(settings.voucher_public_key)
+    made: dict[tuple[str, str | None], Any] = {
+        ("relograde", account): Relograde(
+            settings.relograde_url,
+            settings.relograde_api_version,
+            key,
+            settings.relograde_connect_timeout,
+            settings.relograde_read_timeout,
+            pool_size=settings.countersign_concurrency,
+            seal=sealer.seal if sealer else None,
+        )
+        for account, key in settings.relograde_keys.items()
+    }
+    made["logitrail", None] = Logitrail(
+        settings.logitrail_urls,
+        settings.logitrail_merchant_id,
+        settings.logitrail_secret,
+        settings.logitrail_connect_timeout,
+        settings.logitrail_read_timeout,
+        pool_size=settings.countersign_concurrency,
+    )
+    return made
