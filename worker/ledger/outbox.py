@@ -51,9 +51,7 @@ class Outbox:
         """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age` seconds."""
         taken = []
         for room in ROOMS:
-            answer = self.scripts.run(
-                "take", room, channel=channel, limit=limit, hold=hold, min_age=min_age, in_order=channel == "post"
-            )
+            answer = self.scripts.run("take", room, channel=channel, limit=limit, hold=hold, min_age=min_age)
             taken += [_delivery(room, channel, entry) for entry in answer["taken"] or []]
         return taken
 

@@ -6,6 +6,7 @@ local text = redis.call('HGET', key('outcomes', args.id), args.sequence)
 if args.delivered then
   redis.call('ZREM', box, member)
   redis.call('ZREM', key('letters', 'outcome_undeliverable'), member)
+  -- The next one need not wait any longer.
   local following = args.id .. '|' .. (args.sequence + 1)
   if redis.call('ZSCORE', box, following) then redis.call('ZADD', box, ts(now), following) end
   return reply({result = 'delivered'})
@@ -16,5 +17,6 @@ if text and now - tonumber(since or cjson.decode(text).at) >= args.give_up then
   redis.call('ZADD', key('letters', 'outcome_undeliverable'), ts(now), member)
   return reply({result = 'undeliverable'})
 end
+redis.call('HSET', key('outcomes', args.id), args.sequence .. ':sent', 1)
 redis.call('ZADD', box, ts(now + args.delay), member)
 return reply({result = 'later'})

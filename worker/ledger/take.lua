@@ -1,14 +1,14 @@
--- The outcomes of one channel whose time has come, each reserved for `hold` seconds. A POST waits until the one before
--- it of the same order was taken. args: channel, limit, hold, min_age, in_order
+-- The outcomes of one channel whose time has come, each reserved for `hold` seconds. One waits for those before it of
+-- the same order: a POST until they were taken, a task until they were sent. args: channel, limit, hold, min_age
 local taken, box = {}, key('outbox', args.channel)
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', box, '-inf', ts(now), 'LIMIT', 0, args.limit)) do
   local id, sequence = string.match(member, '^(.*)|(%d+)$')
   local text = redis.call('HGET', key('outcomes', id), sequence)
   local waits
-  if args.in_order then
-    for before = tonumber(sequence) - 1, 1, -1 do
-      waits = waits or tonumber(redis.call('ZSCORE', box, id .. '|' .. before) or nil)
-    end
+  for before = tonumber(sequence) - 1, 1, -1 do
+    local score = redis.call('ZSCORE', box, id .. '|' .. before)
+    local sent = args.channel == 'task' and redis.call('HEXISTS', key('outcomes', id), before .. ':sent') == 1
+    if score and not sent then waits = tonumber(score) end
   end
   if not text then
     redis.call('ZREM', box, member)
