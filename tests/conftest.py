@@ -41,7 +41,7 @@ class Clock:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     """A real server with its append-only file on."""
-    with EmbeddedRedis(Path(tmp_path_factory.mktemp("redis"))) as embedded:
+    with EmbeddedRedis(Path(tmp_path_factory.mktemp("redis")), own=True) as embedded:
         yield embedded
 
 

@@ -8,6 +8,7 @@ import redis
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request as CeleryRequest
 
+from worker import boundaries
 from worker.doors import Refused
 from worker.service import service
 
@@ -24,6 +25,11 @@ class Request(CeleryRequest):
         super().__init__(message, **kwargs)
         self._argsrepr = "()"
         self._kwargsrepr = _shown(message)
+
+    def acknowledge(self) -> None:
+        """Tells the broker that the message is done."""
+        super().acknowledge()
+        boundaries.reach(boundaries.MESSAGE_ACKNOWLEDGED)
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What `inspect` and Flower's worker page show: never the raw arguments."""

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from schemas.messages import AHEAD, DOORS, SUPPLIERS, ConfirmRequest, first_error
 from schemas.order import Order
-from worker import operations
+from worker import boundaries, operations
 from worker.answers import Answer
 from worker.executor import Executor
 from worker.ledger import Ledger
@@ -49,6 +49,7 @@ class Doors:
 
     def receive(self, door: str, args: Any, kwargs: Any) -> str:
         """Takes one message for `door`; returns what came of it, a static word."""
+        boundaries.reach(boundaries.MESSAGE_RECEIVED)
         try:
             if args:
                 raise Refused("invalid_message", "args: Only keyword arguments are taken.")
@@ -89,6 +90,7 @@ class Doors:
         order = self._requested(data)
         details = None if data["details"] is None else _json(data["details"])
         opened = self.ledger.open(order, details)
+        boundaries.reach(boundaries.ORDER_OPENED)
         if opened.result == "conflict":
             raise Refused("conflicting_request", "reference: The order is known with another reference or account.")
         if opened.result == "opened":

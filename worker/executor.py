@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from schemas.order import Order
+from worker import boundaries
 from worker.answers import Answer
 from worker.ledger import Ledger, Permit, Reply
 from worker.policy import CONFIRM, READ, Call, Policy, Step
@@ -30,6 +31,7 @@ class Executor:
         policies: Mapping[str, Policy],
         clients: Mapping[tuple[str, str | None], Any],
         share: int = 60,
+        monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
     ) -> None:
         """`share`: threads of this process that one supplier may hold, so that one that hangs cannot take them all."""
@@ -37,6 +39,7 @@ class Executor:
         self.policies = policies
         self.clients = clients
         self.jitter = jitter
+        self.monotonic = monotonic
         self._shares = {supplier: threading.BoundedSemaphore(share) for supplier in policies}
 
     def step(self, supplier: str, order_id: str, *, direct: bool = False) -> str:
@@ -53,20 +56,24 @@ class Executor:
         claimed = self.ledger.claim(supplier, order_id, direct=direct)
         if claimed.result != "claimed" or claimed.order is None:
             return claimed.result
+        boundaries.reach(boundaries.CLAIMED)
         order, policy = claimed.order, self.policies[supplier]
         plan = policy.next_call(order, claimed.now)
         if isinstance(plan, Step):
             return self._apply(order, plan, claimed, None, None)
         details = self.ledger.details(order) if plan.details else None
-        started = time.monotonic()
+        started = self.monotonic()
         permit = self.ledger.permit(claimed, plan)
         if permit.result != "permitted":
             return permit.result
+        boundaries.reach(boundaries.INTENT_WRITTEN)
         gate = Gate(opened_at=started, send_within=permit.window)
         answer = self._ask(permit, gate, details)
-        now = permit.now + (time.monotonic() - started)
+        boundaries.reach(boundaries.ANSWER_RECEIVED)
+        now = permit.now + (self.monotonic() - started)
         sent_at = None if gate.sent_at is None else permit.now + (gate.sent_at - started)
         decided = policy.decide(permit.order, permit.call, answer, now, self.jitter())
+        boundaries.reach(boundaries.DECIDED)
         return self._apply(permit.order, decided, claimed, answer, sent_at, call=permit.call)
 
     def _ask(self, permit: Permit, gate: Gate, details: str | None) -> Answer:
@@ -91,6 +98,7 @@ class Executor:
         written = self._write(before, step, claimed.claim, sent_at)
         if written.result == "stale" and step.proof and answer is not None and call is not None:
             self.merge(before.supplier, before.order_id, call, answer)
+        boundaries.reach(boundaries.APPLIED)
         _log(step, call, answer, written)
         return step.event if written.result == "written" else written.result
 

@@ -33,7 +33,7 @@ if _auth and not all(_auth.partition(":")):
     raise SystemExit("FLOWER_BASIC_AUTH: must be user:password")
 
 basic_auth = [_auth] if _auth else []
-address = _given.address or ("0.0.0.0" if _auth else "127.0.0.1")
+address = _given.address or ("0.0.0.0" if _auth else "127.0.0.1")  # noqa: S104 - behind the password
 port = _given.port
 if not _auth and not _is_loopback(address):
     raise SystemExit(f"FLOWER_BASIC_AUTH: is missing, and FLOWER_ADDRESS {address} can be reached by others")

@@ -15,6 +15,7 @@ import redis
 import requests
 from standardwebhooks import Webhook
 
+from worker import boundaries
 from worker.ledger.outbox import Delivery, Outbox
 
 log = logging.getLogger("countersign.outcomes")
@@ -77,6 +78,8 @@ class Teller:
         taken = [
             delivery for channel in self.outbox.channels for delivery in self.outbox.take(channel, BATCH, HOLD, min_age)
         ]
+        if taken:
+            boundaries.reach(boundaries.OUTCOME_TAKEN)
         if taken and (synced or min_age or self._on_disk()):
             list(self._pool.map(self._deliver, taken))
         return len(taken)
@@ -94,8 +97,10 @@ class Teller:
         try:
             if delivery.channel == "task" and self.publish:
                 self.publish(delivery.body)
+                boundaries.reach(boundaries.OUTCOME_SENT)
                 self.outbox.later(delivery)
             elif delivery.channel == "post" and self.post and self.post(delivery.body):
+                boundaries.reach(boundaries.OUTCOME_SENT)
                 self.outbox.delivered(delivery.room, delivery.order_id, delivery.sequence, "post")
             else:
                 self._report(delivery, self.outbox.later(delivery))

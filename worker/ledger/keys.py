@@ -24,7 +24,7 @@ NAMES = {
     "warnings": "warnings, sorted set: the same orders by the time at which to warn of the deadline.",
     "expiring": "expiring, sorted set: ended orders by the time at which they are forgotten.",
     "withdrawn": "withdrawn:<id>, string that expires: a withdraw came before its confirm.",
-    "outcomes": "outcomes:<id>, hash: <sequence> to outcome (JSON), and its tries per channel, first sending and renewal.",
+    "outcomes": "outcomes:<id>, hash: <sequence> to outcome (JSON), its tries per channel, whether sent, since when.",
     "outbox": "outbox:<channel>, sorted set: `<id>|<sequence>` by the time of the next delivery.",
     "server": "server, hash: run id of the Redis server, how often it changed, and when it last did.",
     "counter": "counter, integer: the number of the latest refused message.",

@@ -17,6 +17,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.connection import create_connection
 
+from worker import boundaries
+
 _PIECE = 16 * 1024
 """A TLS socket restarts its timeout for every record of this size, so the time left is set anew for each."""
 
@@ -136,6 +138,7 @@ class _GatedConnection(HTTPConnection):
         for start in range(0, len(data), _PIECE):
             self.sock.settimeout(limits.to_read())
             super().send(data[start : start + _PIECE])
+        boundaries.reach(boundaries.BYTES_SENT)
 
 
 class _GatedTlsConnection(_GatedConnection, HTTPSConnection):

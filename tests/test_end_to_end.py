@@ -1,0 +1,322 @@
+"""The whole way on real input: a Celery client, real workers, a real Redis, suppliers over HTTP, books that judge."""
+
+import json
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from fleet import Fleet, wait_for
+
+from sandbox.embedded_redis import EmbeddedRedis
+from sandbox.server import Sandbox
+from worker.service import connect
+
+RELOGRADE = {
+    "finished": "confirmed",
+    "pending": "confirmed",
+    "partial": "confirmed",
+    "partial_cancelled": "cancelled",
+    "cancelled": "cancelled",
+    "cancelled_late_lines": "cancelled",
+    "token_only": "confirmed",
+    "incomplete": "dead incomplete_delivery",
+    "insufficient_balance": "dead insufficient_balance",
+    "out_of_stock": "dead out_of_stock",
+    "offer_unavailable": "dead offer_unavailable",
+    "multiple_order_lines": "dead multiple_order_lines",
+    "unknown_error": "dead unrecognised_answer",
+    "expired": "dead deadline_missed",
+    "rate_limited": "confirmed",
+    "error_before": "confirmed",
+    "error_after": "confirmed",
+    "lost_answer": "confirmed",
+    "lost_request": "confirmed",
+    "truncated": "confirmed",
+    "html_200": "confirmed",
+    "wrong_trx": "confirmed",
+    "no_content": "confirmed",
+    "created_200": "confirmed",
+    "cannot_confirm": "confirmed",
+    "redirect": "confirmed",
+    "oversized": "confirmed",
+    "slow_drip": "confirmed",
+    "timeout_after": "confirmed",
+    "timeout_before": "confirmed",
+    "slow": "confirmed",
+}
+LOGITRAIL = {
+    "confirmed": "confirmed",
+    "confirmed_without_tracking": "confirmed",
+    "lost_answer": "confirmed",
+    "lost_request": "confirmed",
+    "error_before": "confirmed",
+    "error_after": "confirmed",
+    "html_500": "confirmed",
+    "success_false": "confirmed",
+    "wrong_order_id": "confirmed",
+    "unknown_error": "confirmed",
+    "conflict": "confirmed",
+    "truncated": "confirmed",
+    "timeout_after": "confirmed",
+    "rate_limited": "confirmed",
+    "order_not_passive": "dead order_not_passive",
+    "invalid_body": "dead invalid_request",
+}
+SUPPLIERS = {"relograde": RELOGRADE, "logitrail": LOGITRAIL}
+QUICK = {"hold": 4.0, "finish_after": 1.0, "interval": 0.002, "for_seconds": 1.0}
+UNLIMITED = {"rate_limit": 0, "defaults": QUICK}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(seed=1, doors=True, initial={"relograde": UNLIMITED, "logitrail": UNLIMITED}) as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, server: EmbeddedRedis, sandbox: Sandbox) -> Iterator[Fleet]:
+    """Workers to be started by the test, on a database of their own."""
+    url = server.url.rsplit("/", 1)[0] + "/3"
+    connection = connect(url)
+    connection.flushdb()
+    connection.close()
+    running = Fleet(tmp_path, url, supplier_environment(sandbox))
+    yield running
+    running.stop()
+
+
+def supplier_environment(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        "RELOGRADE_URL": sandbox.relograde_url,
+        "RELOGRADE_API_KEY": "sandbox-key",
+        "LOGITRAIL_URLS": ",".join(sandbox.logitrail_urls),
+        "LOGITRAIL_MERCHANT_ID": "sandbox",
+        "LOGITRAIL_SECRET": "sandbox-secret",
+    }
+
+
+class Ledger:
+    """What the ledger's keys say, read as a stranger would."""
+
+    def __init__(self, url: str) -> None:
+        self.client = redis.Redis.from_url(url, decode_responses=True)
+
+    def order(self, supplier: str, order_id: str) -> dict[str, str]:
+        return dict(self.client.hgetall(f"countersign:{{{supplier}}}:order:{order_id}"))
+
+    def end(self, supplier: str, order_id: str) -> str:
+        """`confirmed`, `cancelled`, `dead reason`, …; empty while it is open."""
+        order = self.order(supplier, order_id)
+        state = order.get("state", "")
+        if state in ("", "accepted", "submitted", "pending"):
+            return ""
+        return f"dead {order['reason']}" if state == "dead" else state
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Everything that was told so far, in the order of telling."""
+        import base64
+
+        bodies = [json.loads(text)["body"] for text in reversed(self.client.lrange("shop", 0, -1))]
+        return [json.loads(base64.b64decode(body))[1]["outcome"] for body in bodies]
+
+
+@pytest.fixture
+def ledger(fleet: Fleet) -> Iterator[Ledger]:
+    reading = Ledger(fleet.redis_url)
+    yield reading
+    reading.client.close()
+
+
+def ended(ledger: Ledger, orders: list[dict[str, Any]], seconds: float = 60.0) -> dict[str, str]:
+    """Waits until every order has an end, and returns the ends by order id."""
+
+    def all_ended() -> dict[str, str] | None:
+        ends = {order["order_id"]: ledger.end(order["supplier"], order["order_id"]) for order in orders}
+        return ends if all(ends.values()) else None
+
+    found: dict[str, str] = wait_for(all_ended, "every order has an end", seconds)
+    return found
+
+
+def judge(sandbox: Sandbox, ledger: Ledger) -> None:
+    """The supplier's books against the ledger: invariants 2, 3, 5 and 6."""
+    for entry in sandbox.books()["orders"]:
+        name = (entry["supplier"], entry["order_id"], entry["behaviour"])
+        end = ledger.end(entry["supplier"], entry["order_id"])
+        assert entry["effects"] <= 1, name
+        assert not entry["overlaps"], name
+        assert not entry["repeated_without_asking"], name
+        assert not entry["calls_after_deadline"], name
+        confirmed = entry["status"] in ("finished", "confirmed")
+        if entry["behaviour"] not in ("order_not_passive", "incomplete"):
+            assert (end == "confirmed") == confirmed, (*name, end, entry["status"])
+            assert (end == "cancelled") == (entry["status"] == "cancelled"), (*name, end, entry["status"])
+
+
+def test_every_kind_of_order_ends_as_it_should(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """Each behaviour of both suppliers, through two workers; the books agree; no secret is anywhere."""
+    key = "whole-secret-details"
+    wanted = {(supplier, kind): end for supplier, kinds in SUPPLIERS.items() for kind, end in kinds.items()}
+    fleet.start(2)
+    orders = [fleet.confirm(sandbox.create(supplier, kind)) for supplier, kind in wanted]
+    orders.append(fleet.confirm(sandbox.create("logitrail", "confirmed"), details={"language": "fi", "tags": [key]}))
+    ends = ended(ledger, orders)
+    got = {(order["supplier"], order["behaviour"]): ends[order["order_id"]] for order in orders}
+    assert got == wanted
+    judge(sandbox, ledger)
+    told_once_in_order(ledger, orders)
+    assert sandbox.order("logitrail", orders[-1]["order_id"])["details"]["tags"] == [key]
+    nothing_secret(fleet, ledger, key)
+
+
+def told_once_in_order(ledger: Ledger, orders: list[dict[str, Any]]) -> None:
+    """Invariant 11: every end is told, and the first telling of each order follows its sequence."""
+    last = {"confirmed": "order.confirmed", "cancelled": "order.cancelled", "dead": "order.dead_lettered"}
+
+    def told() -> bool:
+        seen = {(outcome["data"]["order_id"], outcome["type"]) for outcome in ledger.outcomes()}
+        ends = {order["order_id"]: ledger.end(order["supplier"], order["order_id"]).split()[0] for order in orders}
+        return all({(name, "order.accepted"), (name, last[end])} <= seen for name, end in ends.items())
+
+    wait_for(told, "every end is told")
+    sequences: dict[str, list[int]] = {}
+    for outcome in ledger.outcomes():
+        seen = sequences.setdefault(outcome["data"]["order_id"], [])
+        if outcome["data"]["sequence"] not in seen:
+            seen.append(outcome["data"]["sequence"])
+    assert all(numbers == sorted(numbers) for numbers in sequences.values())
+
+
+def nothing_secret(fleet: Fleet, ledger: Ledger, *more: str) -> None:
+    """Invariant 9: no voucher, token or credential in Redis, in a message or in a log."""
+    client = redis.Redis.from_url(fleet.redis_url)
+    everything = b"".join(name + (client.dump(name) or b"") for name in client.scan_iter("*"))
+    everything += b"".join(b"".join(client.hvals(name)) for name in client.scan_iter("*:order:*"))
+    everything += b"".join(b"".join(client.lrange(name, 0, -1)) for name in client.scan_iter("*:timeline:*"))
+    everything += json.dumps(ledger.outcomes()).encode()
+    client.close()
+    text = everything + fleet.log().encode()
+    for secret in (rb"TEST[A-Z0-9]{12}", b"sandbox-key", b"sandbox-secret", b"voucherCode", b"Bearer"):
+        assert not re.search(secret, text), secret
+    for word in more:
+        assert word.encode() not in fleet.log().encode(), word
+
+
+@pytest.mark.parametrize(
+    ("supplier", "kind"), [("relograde", "slow"), ("relograde", "timeout_after"), ("logitrail", "slow")]
+)
+def test_kill_in_the_middle_of_a_confirm(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger, supplier: str, kind: str
+) -> None:
+    """kill -9 of the only worker while a confirm is under way: a new worker ends the order right, with one effect."""
+    fleet.start()
+    order = fleet.confirm(sandbox.create(supplier, kind, params={"hold": 1.0}))
+
+    def calling() -> bool:
+        return bool(sandbox.order(supplier, order["order_id"])["calls"])
+
+    wait_for(calling, "the confirm has arrived")
+    fleet.kill()
+    fleet.start()
+    assert ended(ledger, [order], 90) == {order["order_id"]: "confirmed"}
+    judge(sandbox, ledger)
+    assert sandbox.order(supplier, order["order_id"])["effects"] == 1
+
+
+def test_twenty_senders_of_one_order(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """The same confirm from twenty senders at once is one order, one attempt, one effect."""
+    fleet.start(3)
+    order = sandbox.create("relograde", "slow", params={"hold": 0.5})
+    senders = [threading.Thread(target=fleet.confirm, args=(order,)) for _ in range(20)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert ended(ledger, [order]) == {order["order_id"]: "confirmed"}
+    entry = sandbox.order("relograde", order["order_id"])
+    assert (entry["effects"], entry["confirms"]) == (1, 1)
+
+
+def test_a_stopping_worker_finishes_its_call(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """SIGTERM in the middle of a confirm: the answer is still written before the process ends."""
+    fleet.start()
+    order = fleet.confirm(sandbox.create("relograde", "slow", params={"hold": 1.5}))
+    wait_for(lambda: sandbox.order("relograde", order["order_id"])["calls"], "the confirm has arrived")
+    assert fleet.kill(with_signal=signal.SIGTERM) == 0
+    assert ledger.end("relograde", order["order_id"]) == "confirmed"
+
+
+def test_withdraw_and_webhooks(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """A withdraw before its confirm wins; a Logitrail webhook brings the tracking that an inference lacks."""
+    fleet.start()
+    taken_back = sandbox.create("relograde", "finished")
+    fleet.send("orders.withdraw", supplier="relograde", order_id=taken_back["order_id"])
+    inferred = fleet.confirm(sandbox.create("logitrail", "lost_answer"))
+    wait_for(lambda: ledger.client.exists("countersign:{relograde}:withdrawn:" + taken_back["order_id"]), "the mark")
+    fleet.confirm(taken_back)
+    assert ended(ledger, [taken_back, inferred]) == {
+        taken_back["order_id"]: "withdrawn",
+        inferred["order_id"]: "confirmed",
+    }
+    assert ledger.order("logitrail", inferred["order_id"])["inferred"] == "1"
+    fleet.send("webhooks.logitrail", payload=sandbox.webhook("logitrail", inferred["order_id"]))
+    wait_for(lambda: ledger.order("logitrail", inferred["order_id"]).get("tracking_code"), "the tracking code")
+    shown = fleet.command("orders", "show", "logitrail", inferred["order_id"])
+    assert shown["tracking_code"]
+    assert not shown["inferred"]
+    assert sandbox.order("relograde", taken_back["order_id"])["confirms"] == 0
+
+
+def test_dead_letter_is_requeued(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """A person tops up the balance and requeues: the supplier is asked, then the order is confirmed."""
+    fleet.start()
+    order = fleet.confirm(sandbox.create("relograde", "insufficient_balance_once"))
+    assert ended(ledger, [order]) == {order["order_id"]: "dead insufficient_balance"}
+    fleet.command("dead-letters", "requeue", f"relograde/{order['order_id']}")
+    wait_for(lambda: ledger.end("relograde", order["order_id"]) == "confirmed", "the order is confirmed")
+    kinds = [call["kind"] for call in sandbox.order("relograde", order["order_id"])["calls"]]
+    assert kinds == ["confirm", "find", "confirm"]
+    assert fleet.command("dead-letters", "list") == []
+
+
+def test_a_wrong_key_holds_the_lane(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """Invariant 7: with a wrong key no order dies, one probe at a time goes out; with the right one all go on."""
+    sandbox.settings({"relograde": {"key_valid": False}})
+    fleet.start()
+    orders = [fleet.confirm(sandbox.create("relograde", "finished")) for _ in range(10)]
+    other = fleet.confirm(sandbox.create("logitrail", "confirmed"))
+    assert ended(ledger, [other]) == {other["order_id"]: "confirmed"}
+    wait_for(lambda: ledger.client.hget("countersign:{relograde}:lane:-", "probes") == "2", "the second probe")
+    lane = fleet.command("orders", "stats")["lanes"]["relograde"]
+    assert (lane["held"], lane["cause"]) == (True, "unauthorized")
+    sandbox.settings({"relograde": {"key_valid": True}})
+    assert set(ended(ledger, orders).values()) == {"confirmed"}
+
+
+def test_redis_goes_away_and_comes_back(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Redis down at the start and in the middle: the worker says so and goes on by itself; nothing is lost."""
+    with EmbeddedRedis(tmp_path / "redis", own=True) as server:
+        url = server.url
+        server.stop()
+        running = Fleet(tmp_path, url, supplier_environment(sandbox))
+        ledger = Ledger(url)
+        try:
+            running.start()
+            wait_for(lambda: "Trying again" in running.log() or "rror" in running.log(), "the worker says so")
+            server.start()
+            first = [running.confirm(sandbox.create("relograde", "pending")) for _ in range(5)]
+            wait_for(lambda: all(ledger.order("relograde", o["order_id"]) for o in first), "all are accepted")
+            server.kill()
+            wait_for(lambda: "ledger_unreachable" in running.log(), "the worker says so")
+            server.start()
+            second = [running.confirm(sandbox.create("logitrail", "confirmed")) for _ in range(5)]
+            assert set(ended(ledger, first + second, 120).values()) == {"confirmed"}
+            judge(sandbox, ledger)
+        finally:
+            ledger.client.close()
+            running.stop()
