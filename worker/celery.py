@@ -5,14 +5,17 @@ stands in the ledger, so a message that is lost, doubled or late changes nothing
 """
 
 import logging
+import os
 import sys
 from typing import Any
 
 from celery import Celery, signals
 from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
 
 from worker import logs
 from worker.dispatcher import Dispatcher, Loop, teller_turn
+from worker.health import Progress, Watch, queue_name
 from worker.service import service
 from worker.settings import SettingsError
 
@@ -26,7 +29,7 @@ try:
 except SettingsError as error:
     sys.exit(f"countersign: {error}")
 
-app = Celery("countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes"])
+app = Celery("countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes", "tasks.workers"])
 app.conf.update(
     broker_url=settings.redis_url,
     broker_connection_retry_on_startup=True,
@@ -73,6 +76,7 @@ app.conf.update(
     timezone="UTC",
     enable_utc=True,
 )
+progress = Progress(settings.countersign_prefix, os.getpid())
 _loops: list[Loop] = []
 
 
@@ -85,7 +89,7 @@ def ring(supplier: str, order_id: str) -> None:
             queue=supplier,
             expires=DOORBELL_EXPIRES,
         )
-    except app.connection_for_write().recoverable_connection_errors as error:
+    except OperationalError as error:
         log.warning("doorbell_not_rung", extra={"fields": {"error": type(error).__name__}})
 
 
@@ -100,6 +104,16 @@ def publish_outcome(body: dict[str, Any]) -> None:
     )
 
 
+def beat() -> bool:
+    """Sends this worker a message; False when the broker cannot be reached."""
+    try:
+        queue = Queue(queue_name(os.getpid()), Exchange(""), routing_key=queue_name(os.getpid()))
+        app.send_task("workers.beat", queue=queue, expires=DOORBELL_EXPIRES)
+    except OperationalError:
+        return False
+    return True
+
+
 @signals.setup_logging.connect
 def configure_logs(loglevel: int | None = None, **kwargs: Any) -> None:
     """Our one format for every line, instead of Celery's."""
@@ -107,13 +121,15 @@ def configure_logs(loglevel: int | None = None, **kwargs: Any) -> None:
 
 
 @signals.worker_ready.connect
-def start_loops(**kwargs: Any) -> None:
-    """Every worker dispatches and tells."""
+def start_loops(sender: Any, **kwargs: Any) -> None:
+    """Every worker dispatches, tells, and hears itself."""
     here = service()
     dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server)
     teller = here.teller(publish_outcome)
 
-    _loops[:] = [Loop("dispatcher", dispatcher.turn)]
+    sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
+    progress.note()
+    _loops[:] = [Loop("dispatcher", dispatcher.turn), Loop("health", Watch(progress, beat).turn)]
     if settings.channels:
         _loops.append(Loop("teller", lambda: teller_turn(teller)))
     for loop in _loops:
@@ -125,3 +141,4 @@ def stop_loops(**kwargs: Any) -> None:
     """A stopping worker rings no more; the calls in hand are finished."""
     for loop in _loops:
         loop.stop()
+    progress.forget()

@@ -38,7 +38,7 @@ class Loop(threading.Thread):
                 if not well:
                     log.info("ledger_back", extra={"fields": {"thread": self.name}})
                 well = True
-            except redis.ConnectionError as error:
+            except (redis.ConnectionError, redis.TimeoutError) as error:
                 if well:
                     fields = {"thread": self.name, "error": type(error).__name__}
                     log.error("ledger_unreachable", extra={"fields": fields})

@@ -111,7 +111,7 @@ class Executor:
         for pause in WRITE_TRIES:
             try:
                 return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
-            except redis.ConnectionError:
+            except redis.RedisError:
                 time.sleep(pause)
         return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
 

@@ -6,6 +6,7 @@ that begins like ours but is not in it stops the start, so that a typing error c
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,6 +122,16 @@ class Settings:
     def of(self, supplier: str, name: str) -> Any:
         """A setting that both suppliers have, such as `calls_per_minute`."""
         return self.values[f"{supplier}_{name}".upper()]
+
+
+def table() -> str:
+    """The settings as a Markdown table, as the README shows it: `python -m worker.settings`."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for variable in VARIABLES:
+        default = f"`{variable.default}`" if variable.default else "(empty)"
+        secret = "; a secret, or `" + variable.name + "_FILE`" if variable.secret else ""
+        rows.append(f"| `{variable.name}` | {default} | {variable.meaning}{secret} |")
+    return "\n".join(rows)
 
 
 def _redis(value: str) -> str:
@@ -252,3 +263,7 @@ def _check(values: Mapping[str, Any]) -> None:
                 raise SettingsError(f"{supplier}_{name}: must be above 0")
     if values["COUNTERSIGN_CONCURRENCY"] < 5:
         raise SettingsError("COUNTERSIGN_CONCURRENCY: must be 5 or more")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table() + "\n")

@@ -1,0 +1,109 @@
+"""Alive means progress: every worker sends itself a message now and then and notes when it arrives.
+
+A worker can lose its broker for good while its process lives and its log is quiet (a known failure after a Redis
+restart). A message of its own that does not come back shows it: `celery -A worker health` then says so to a process
+manager, and the worker ends itself so that its supervisor starts a new one. A broker that is away is not the worker's
+fault: the time counts from the first message that could be sent.
+"""
+
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+log = logging.getLogger("countersign.health")
+EVERY = 10.0
+"""Seconds between two messages to oneself."""
+STALE = 45.0
+"""Seconds without progress after which a worker counts as hung; noticed within a minute with `EVERY`."""
+HUNG = 70
+"""Exit code of a worker that ended itself (EX_SOFTWARE)."""
+
+
+def folder() -> Path:
+    """Where the workers of this machine note their progress, one file each; private to the user."""
+    return Path(tempfile.gettempdir()) / f"countersign-{os.getuid()}"
+
+
+def queue_name(pid: int) -> str:
+    """The queue on which a worker hears itself."""
+    return f"health.{socket.gethostname()}.{pid}"
+
+
+class Progress:
+    """The file of one worker: its change time is when it last made progress, its name ends in the process id."""
+
+    def __init__(self, prefix: str, pid: int, where: Path | None = None) -> None:
+        self.path = (where or folder()) / f"{prefix}.{pid}"
+
+    def note(self) -> None:
+        """This worker has just taken a message."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        self.path.touch()
+
+    def age(self) -> float:
+        """Seconds since the last progress; endless when there has been none."""
+        try:
+            return max(time.time() - self.path.stat().st_mtime, 0.0)
+        except FileNotFoundError:
+            return float("inf")
+
+    def forget(self) -> None:
+        """This worker has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def workers_here(prefix: str, where: Path | None = None) -> Iterator[tuple[int, Progress]]:
+    """The workers of this machine that still run, by the files they keep; the files of dead ones are removed."""
+    for path in sorted((where or folder()).glob(f"{prefix}.*")):
+        pid = int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0
+        progress = Progress(prefix, pid, where)
+        if pid and _runs(pid):
+            yield pid, progress
+        else:
+            progress.forget()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Watch:
+    """Sends the messages and judges. `send` returns False while the broker cannot be reached."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        send: Callable[[], bool],
+        end: Callable[[int], None] = os._exit,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.progress = progress
+        self.send = send
+        self.end = end
+        self.monotonic = monotonic
+        self._waiting_since: float | None = None
+
+    def turn(self) -> float:
+        """One message; ends the process when the ones before never arrived. Returns the seconds to wait."""
+        now = self.monotonic()
+        if self._waiting_since is not None and self.progress.age() < now - self._waiting_since:
+            self._waiting_since = None
+        if self._waiting_since is not None and now - self._waiting_since > STALE:
+            log.critical("worker_hung", extra={"fields": {"seconds_without_progress": round(self.progress.age())}})
+            self.end(HUNG)
+        sent = self.send()
+        if sent and self._waiting_since is None:
+            self._waiting_since = now
+        if not sent:
+            self._waiting_since = None
+        return EVERY
