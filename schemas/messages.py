@@ -2,8 +2,9 @@
 
 import json
 import re
-from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates, validates_schema
@@ -13,6 +14,7 @@ DETAILS_MAX = 256 * 1024
 """Bytes of `details` as JSON."""
 AHEAD = timedelta(seconds=300)
 """How far ahead of our clock a `created_at` may be; it then counts as now."""
+_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 _ORDER_ID = {"relograde": re.compile(r"[A-Za-z0-9_-]{1,64}"), "logitrail": re.compile(r"[0-9a-fA-F]{24}")}
 
 
@@ -20,15 +22,22 @@ class Money(fields.Field[Decimal]):
     """An amount as number or string, not negative; a float counts by its shortest decimal form."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        plain = not isinstance(value, bool) and isinstance(value, int | float | str | Decimal)
+        text = f"{Decimal(repr(value)):f}" if isinstance(value, float) and isfinite(value) else str(value)
+        if not plain or not _AMOUNT.fullmatch(text):
             raise ValidationError("Not a valid amount.")
-        try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            raise ValidationError("Not a valid amount.") from None
-        if not amount.is_finite() or not 0 <= amount < Decimal(10) ** 15:
-            raise ValidationError("Not a valid amount.")
-        return amount
+        return Decimal(text)
+
+
+class Moment(fields.AwareDateTime):
+    """ISO 8601 with offset. A Python sender's `datetime` arrives as one, since Celery's JSON restores it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise self.make_error("invalid_awareness", awareness=self.AWARENESS, obj_type=self.OBJ_TYPE)
+            return value
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 def _supplier() -> fields.String:
@@ -54,8 +63,8 @@ class ConfirmRequest(OrderName):
     """`orders.confirm`: the payment of this order cleared."""
 
     reference = fields.String(required=True, validate=validate.Length(min=1, max=255))
-    created_at = fields.AwareDateTime(load_default=None, allow_none=True)
-    paid_at = fields.AwareDateTime(load_default=None, allow_none=True)
+    created_at = Moment(load_default=None, allow_none=True)
+    paid_at = Moment(load_default=None, allow_none=True)
     amount = Money(load_default=None, allow_none=True)
     currency = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\A[A-Za-z]{3}\Z"))
     details = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
@@ -68,7 +77,7 @@ class ConfirmRequest(OrderName):
 
     @validates("details")
     def check_size(self, value: Any, data_key: str) -> None:
-        if value is not None and len(json.dumps(value)) > DETAILS_MAX:
+        if value is not None and len(json.dumps(value, default=str)) > DETAILS_MAX:
             raise ValidationError(f"Longer than {DETAILS_MAX} bytes.")
 
     @validates_schema(skip_on_field_errors=True)
@@ -115,4 +124,5 @@ def first_error(error: ValidationError) -> str:
         name, messages = next(iter(messages.items()))
         path.append(str(name))
     why = messages[0] if isinstance(messages, list) and messages else str(messages)
-    return f"{'.'.join(part for part in path if part != '_schema') or 'message'}: {why}"
+    named = ".".join(part for part in path if part != "_schema") or "message"
+    return " ".join(f"{named[:100]}: {why}".split())

@@ -82,8 +82,6 @@ class Order:
     host_since: float | None = None
     details: bool = False
     """`details` are kept beside the record, to be sent with a confirm."""
-    sent_details: bool = False
-    """The latest attempt carried them."""
 
     pending_since: float | None = None
     verdict: str | None = None

@@ -23,7 +23,7 @@ class Door(Task):
         """Hands the message over; when the ledger cannot be reached it goes back to the queue after a second."""
         try:
             service().doors.receive(self.name, args, kwargs)
-        except redis.RedisError as error:
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
             back_to_the_queue(error)
 
 

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from sandbox.embedded_redis import EmbeddedRedis
+from schemas.order import ENDED, OPEN, REASONS, STATES, Order
 from worker import settings as settings_module
 from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
@@ -16,7 +17,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.scripts import Scripts
 from worker.ledger.views import Views
-from worker.policy import Policy, Rules
+from worker.policy import Policy, Rules, Step
 from worker.service import connect
 
 START = 1_800_000_000.0
@@ -127,3 +128,75 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         if name in known or name.startswith(settings_module.PREFIXES):
             monkeypatch.delenv(name)
     return monkeypatch
+
+
+# --- the hands of a worker, without HTTP ------------------------------------------------------------------------------
+
+
+def an_order(order_id: str = "R1", supplier: str = "relograde", **changed: Any) -> Order:
+    """An order that was created an hour before the tests begin; at Logitrail it has no deadline."""
+    created = START - 3600 if supplier == "relograde" else None
+    given: dict[str, Any] = {"supplier": supplier, "order_id": order_id, "reference": "ref", "accepted_at": START}
+    given |= {"created_at": created, "deadline_at": None if created is None else created + 86400.0}
+    return Order(**{**given, **changed})
+
+
+def turn(ledger: Ledger, order_id: str, answer: Any, supplier: str = "relograde", *, direct: bool = False) -> str:
+    """One step as the executor makes it. `answer` is what the supplier says, or a function of the permit."""
+    claimed = ledger.claim(supplier, order_id, direct=direct)
+    if claimed.order is None or claimed.result != "claimed":
+        return claimed.result
+    policy = ledger.policies[supplier]
+    plan = policy.next_call(claimed.order, claimed.now)
+    if isinstance(plan, Step):
+        ledger.write(claimed.order, plan, claim=claimed.claim)
+        return plan.event
+    permit = ledger.permit(claimed, plan)
+    if permit.result != "permitted":
+        return permit.result
+    said = answer(permit) if callable(answer) else answer
+    step = policy.decide(permit.order, permit.call, said, ledger.time())
+    written = ledger.write(permit.order, step, claim=claimed.claim, sent_at=permit.now)
+    return step.event if written.result == "written" else written.result
+
+
+def members(ledger: Ledger, room: str, *name: str) -> dict[str, float]:
+    """A sorted set of the ledger."""
+    return dict(ledger.scripts.client.zrange(ledger.scripts.key(room, *name), 0, -1, withscores=True))
+
+
+def recount(ledger: Ledger, room: str = "relograde", accounts: tuple[str | None, ...] = (None,)) -> dict[str, Order]:
+    """Checks that every index says what the records say (invariant 1), and returns the records."""
+    base = ledger.scripts.base(room) + "order:"
+    ids = [key.removeprefix(base) for key in ledger.scripts.client.keys(base.replace("{", "[{]") + "*")]
+    raw = {order_id: ledger.scripts.client.hgetall(base + order_id) for order_id in ids}
+    found = {order_id: Views(ledger, LANES).order(room, order_id) for order_id in ids}
+    orders = {order_id: order for order_id, order in found.items() if order}
+    policy, now = ledger.policies[room], ledger.time()
+    for state in STATES:
+        assert members(ledger, room, "state", state) == {
+            i: o.accepted_at for i, o in orders.items() if o.state == state
+        }
+    for reason in REASONS[:-1]:
+        assert members(ledger, room, "letters", reason) == {
+            i: o.letter_at for i, o in orders.items() if o.letter == reason
+        }
+    waiting = {i: o for i, o in orders.items() if o.state in ("accepted", "submitted")}
+    last = {i: policy.last_safe_moment(o) for i, o in waiting.items()}
+    assert members(ledger, room, "deadlines") == {i: at for i, at in last.items() if at is not None}
+    assert set(members(ledger, room, "warnings")) <= set(waiting)
+    assert set(members(ledger, room, "expiring")) == {i for i, o in orders.items() if o.state in ENDED and not o.letter}
+    for account in accounts:
+        lane = account or "-"
+        due, leases = members(ledger, room, "due", lane), members(ledger, room, "leases", lane)
+        ready = [members(ledger, room, "ready", lane, kind) for kind in ("confirm", "ask", "recheck")]
+        for order_id, order in orders.items():
+            if order.account != account:
+                continue
+            places = [place for place in (due, *ready) if order_id in place]
+            assert len(places) == (order.due_at is not None), f"{order.state} {order_id} is in {len(places)} places"
+            assert order.state not in OPEN or order.due_at is not None
+            claimed = float(raw[order_id].get("lease_until", 0)) > now
+            assert not claimed or (due[order_id] == leases[order_id] == float(raw[order_id]["lease_until"]))
+        assert set(due) | {i for place in ready for i in place} <= set(orders)
+    return orders

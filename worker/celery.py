@@ -11,11 +11,11 @@ from typing import Any
 
 from celery import Celery, signals
 from kombu import Exchange, Queue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
-from worker import logs
+from worker import broker, logs
 from worker.dispatcher import Dispatcher, Loop, teller_turn
-from worker.health import Progress, Watch, queue_name
+from worker.health import HUNG, Progress, Watch, queue_name
 from worker.service import service
 from worker.settings import SettingsError
 
@@ -29,6 +29,7 @@ try:
 except SettingsError as error:
     sys.exit(f"countersign: {error}")
 
+broker.install()
 app = Celery("countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes", "tasks.workers"])
 app.conf.update(
     broker_url=settings.redis_url,
@@ -77,6 +78,7 @@ app.conf.update(
     enable_utc=True,
 )
 progress = Progress(settings.countersign_prefix, os.getpid())
+outcome_queue = Queue(settings.outcome_queue, Exchange(settings.outcome_queue), routing_key=settings.outcome_queue)
 _loops: list[Loop] = []
 
 
@@ -95,13 +97,16 @@ def ring(supplier: str, order_id: str) -> None:
 
 def publish_outcome(body: dict[str, Any]) -> None:
     """Sends one outcome to the web app's task."""
-    name = settings.outcome_queue
-    app.send_task(
-        settings.outcome_task,
-        kwargs={"outcome": body},
-        queue=Queue(name, Exchange(name), routing_key=name),
-        task_id=body["id"],
-    )
+    app.send_task(settings.outcome_task, kwargs={"outcome": body}, queue=outcome_queue, task_id=body["id"])
+
+
+def outcomes_waiting() -> int:
+    """How many messages wait in the web app's queue; 0 when that cannot be told."""
+    try:
+        with app.pool.acquire() as connection:
+            return int(outcome_queue(connection.default_channel).queue_declare(passive=True).message_count)
+    except (OperationalError, ChannelError):
+        return 0
 
 
 def beat() -> bool:
@@ -122,10 +127,18 @@ def configure_logs(loglevel: int | None = None, **kwargs: Any) -> None:
 
 @signals.worker_ready.connect
 def start_loops(sender: Any, **kwargs: Any) -> None:
-    """Every worker dispatches, tells, and hears itself."""
+    """Every worker dispatches, tells, and hears itself. One that cannot must not run on without."""
+    try:
+        _start_loops(sender)
+    except Exception:
+        log.critical("worker_cannot_start", exc_info=True)
+        os._exit(HUNG)
+
+
+def _start_loops(sender: Any) -> None:
     here = service()
     dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server)
-    teller = here.teller(publish_outcome)
+    teller = here.teller(publish_outcome, outcomes_waiting)
 
     sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
     progress.note()

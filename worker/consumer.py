@@ -2,6 +2,9 @@
 
 import base64
 import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -16,6 +19,8 @@ log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")
 """The arguments that Flower, events and logs may show."""
 SHOWN_LENGTH = 64
+ETA_AHEAD = timedelta(hours=1)
+"""A message that asks to be held longer than this is refused: it would sit in one worker's memory."""
 
 
 class Request(CeleryRequest):
@@ -37,7 +42,25 @@ class Request(CeleryRequest):
 
 
 class Consumer(CeleryConsumer):
-    """Keeps what Celery would log and drop: each such message becomes a dead letter, whole."""
+    """Keeps what Celery would log and drop, or die of: each such message becomes a dead letter, whole."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Celery's handler behind a check of the message's shape."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_task_received(message: Any) -> None:
+            fault = _fault(message)
+            if fault:
+                return self._keep(message, *fault)
+            try:
+                return handle(message)
+            except self.connection_errors:
+                raise
+            except Exception:
+                log.exception("message_not_handled")
+                return self._keep(message, "unreadable_message", "message: Not one that Celery can take.")
+
+        return on_task_received
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         self._keep(message, "unreadable_message", "body: Not JSON.")
@@ -53,14 +76,48 @@ class Consumer(CeleryConsumer):
 
     def _keep(self, message: Any, reason: str, detail: str) -> None:
         """Acknowledged only when the ledger has it; otherwise the broker delivers it again."""
+        task = (message.headers or {}).get("task", "")
+        args, kwargs = _arguments(message)
+        raw = None if kwargs else _raw(message)
         try:
-            task = str((message.headers or {}).get("task", ""))
-            service().doors.refuse(Refused(reason, detail), task, (), _kwargs(message) or _raw(message))
+            service().doors.refuse(Refused(reason, detail), str(task)[:100], args, kwargs, raw=raw)
         except redis.RedisError as error:
             log.error("message_not_kept", extra={"fields": {"error": type(error).__name__}})
+            time.sleep(0.5)
             message.requeue()
         else:
             message.ack_log_error(log, self.connection_errors)
+
+
+def _fault(message: Any) -> tuple[str, str] | None:
+    """(reason, field at fault) of a message that Celery would choke on; None when it may be handed over."""
+    headers = message.headers or {}
+    if message.content_type != "application/json" or _payload(message) is None:
+        return "unreadable_message", "body: Not JSON."
+    if "task" not in headers:
+        return None if isinstance(_payload(message), dict) else ("unreadable_message", "headers: Not a task message.")
+    if not isinstance(headers["task"], str):
+        return "invalid_message", "task: Unknown task."
+    if not isinstance(headers.get("id"), str):
+        return "unreadable_message", "headers: id must be text."
+    payload = _payload(message)
+    shape = isinstance(payload, list | tuple) and len(payload) == 3 and isinstance(payload[0], list | tuple)
+    if not (shape and isinstance(payload[1], dict) and isinstance(payload[2], dict | None)):
+        return "unreadable_message", "body: Not [args, kwargs, embed]."
+    if not isinstance(headers.get("timelimit") or [], list | tuple) or not _eta_is_near(headers.get("eta")):
+        return "invalid_message", "eta: A message is delivered at once, or within an hour."
+    return None
+
+
+def _eta_is_near(eta: Any) -> bool:
+    if eta is None:
+        return True
+    try:
+        moment = datetime.fromisoformat(eta)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        return moment < datetime.now(UTC) + ETA_AHEAD
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _payload(message: Any) -> Any:
@@ -70,21 +127,23 @@ def _payload(message: Any) -> Any:
         return None
 
 
-def _kwargs(message: Any) -> dict[str, Any] | None:
-    payload = _payload(message)
+def _arguments(message: Any) -> tuple[Any, dict[str, Any]]:
+    """(args, kwargs) as far as they can be read."""
+    payload = _payload(message) if message.content_type == "application/json" else None
+    if isinstance(payload, dict) and isinstance(payload.get("kwargs"), dict):
+        return payload.get("args") or [], payload["kwargs"]
     if isinstance(payload, list) and len(payload) > 1 and isinstance(payload[1], dict):
-        return payload[1]
-    return None
+        return payload[0] if isinstance(payload[0], list) else [], payload[1]
+    return [], {}
 
 
-def _raw(message: Any) -> dict[str, str]:
+def _raw(message: Any) -> str:
     body = message.body
-    raw = body if isinstance(body, bytes) else str(body).encode()
-    return {"body": base64.b64encode(raw).decode()}
+    return base64.b64encode(body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")).decode()
 
 
 def _shown(message: Any) -> str:
-    given = _kwargs(message) or {}
+    _, given = _arguments(message)
     shown = {
         name: value
         for name, value in given.items()

@@ -36,6 +36,22 @@ class DeadLetters:
             return None
         return {**(self.views.show(kind, rest) or {}), **self.views.order_letter(order)}
 
+    def exists(self, key: str) -> str | None:
+        """None when `requeue` would put this one back, or why it would not."""
+        kind, _, rest = key.partition("/")
+        letter = self.show(key) if kind in (*self.views.suppliers, "outcome") else None
+        if kind == "message":
+            return self.requeue(key)
+        if letter is None or (kind != "outcome" and letter["state"] != "dead"):
+            return self._never(kind, rest) or "no such dead letter"
+        return None
+
+    def _never(self, kind: str, rest: str) -> str | None:
+        order = self.views.order(kind, rest) if kind in self.views.suppliers else None
+        if order is not None and order.letter in operations.NEVER_REQUEUED:
+            return f"{order.letter} is never requeued: the order is confirmed"
+        return None
+
     def requeue(self, key: str) -> str | None:
         """Puts one back; returns None when done, or why not. Doing it twice at once is harmless."""
         kind, _, rest = key.partition("/")
@@ -45,9 +61,8 @@ class DeadLetters:
             return self._close_outcome(rest, requeue=True)
         if kind not in self.views.suppliers:
             return "no such dead letter"
-        order = self.views.order(kind, rest)
-        if order is not None and order.letter in operations.NEVER_REQUEUED:
-            return f"{order.letter} is never requeued: the order is confirmed"
+        if never := self._never(kind, rest):
+            return never
         return None if self.ledger.change(kind, rest, operations.requeue) else "no such dead letter"
 
     def resolve(self, key: str, note: str) -> str | None:

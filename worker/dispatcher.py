@@ -72,6 +72,9 @@ class Dispatcher:
     def turn(self) -> float:
         """Dispatches every lane once; returns the seconds until the next look."""
         wait = TICK
+        tend = time.monotonic() >= self._tend_at
+        if tend:
+            self.look_at_server()
         for supplier, account in self.lanes:
             picked, soonest = self.ledger.dispatch(supplier, account, BATCH)
             for order_id in picked:
@@ -80,9 +83,8 @@ class Dispatcher:
                 wait = min(wait, 0.05)
             if soonest is not None:
                 wait = min(wait, max(soonest - self.ledger.time(), 0.01))
-        if time.monotonic() >= self._tend_at:
+        if tend:
             self._tend_at = time.monotonic() + TEND
-            self.look_at_server()
             for room in ROOMS:
                 self.ledger.tend(room)
         return wait

@@ -8,9 +8,10 @@ import json
 import logging
 from typing import Any
 
+import redis
 from marshmallow import ValidationError
 
-from schemas.messages import AHEAD, DOORS, SUPPLIERS, ConfirmRequest, first_error
+from schemas.messages import AHEAD, DOORS, SUPPLIERS, first_error
 from schemas.order import Order
 from worker import boundaries, operations
 from worker.answers import Answer
@@ -53,35 +54,48 @@ class Doors:
         try:
             if args:
                 raise Refused("invalid_message", "args: Only keyword arguments are taken.")
-            try:
-                data = DOORS[door]().load(kwargs)
-            except ValidationError as error:
-                raise Refused("invalid_message", first_error(error)) from None
-            took: str = getattr(self, "_" + door.replace(".", "_"))(data)
+            return str(getattr(self, "_" + door.replace(".", "_"))(load(door, kwargs)))
         except Refused as refusal:
             return self.refuse(refusal, door, args, kwargs)
-        return took
+        except redis.RedisError:
+            raise
+        except Exception as error:
+            # Whatever it was, the message must not be lost with it.
+            log.exception("door_failed", extra={"fields": {"door": door}})
+            return self.refuse(Refused("invalid_message", f"message: {type(error).__name__}"), door, args, kwargs)
 
     def check_in(self, request: dict[str, Any]) -> str:
         """Accepts an order for a person at a terminal: the same checks, the fault said at once instead of kept."""
         try:
-            order = self._requested(ConfirmRequest().load(request))
-        except ValidationError as error:
-            return f"refused: {first_error(error)}"
+            order = self._requested(load("orders.confirm", request))
         except Refused as refusal:
             return f"refused: {refusal.detail}"
-        result = self.ledger.open(order).result
-        return "refused: the order is known with another reference or account" if result == "conflict" else result
+        opened = self.ledger.open(order)
+        return f"refused: {_conflict(opened.differs)}" if opened.result == "conflict" else opened.result
 
-    def refuse(self, refusal: Refused, door: str, args: Any, kwargs: Any) -> str:
-        """Keeps a message as a dead letter; the values of fields that the door does not know are masked."""
-        known = DOORS[door]().fields if door in DOORS else {}
-        if isinstance(kwargs, dict):
-            kept = {name: value if name in known else MASK for name, value in kwargs.items()}
-        else:
-            kept = kwargs
-        body = {"task": door, "args": [MASK for _ in args or ()], "kwargs": kept}
-        key = self.messages.refuse(refusal.reason, refusal.detail, body, _named(kwargs))
+    def withdraw_now(self, request: dict[str, Any]) -> str:
+        """Withdraws for a person at a terminal."""
+        try:
+            return self._orders_withdraw(load("orders.withdraw", request))
+        except Refused as refusal:
+            return f"refused: {refusal.detail}"
+
+    def refuse(self, refusal: Refused, door: str, args: Any, kwargs: Any, *, raw: str | None = None) -> str:
+        """Keeps a message as a dead letter, whole; the values of fields that the door does not know are masked.
+
+        `raw`: the bytes of one that cannot be read, in base64.
+        """
+        known = tuple(DOORS[door]().fields) if door in DOORS else ()
+        body: dict[str, Any] = {
+            "task": door,
+            "args": [value if n < len(known) else MASK for n, value in enumerate(args or ())],
+            "kwargs": {name: value if name in known else MASK for name, value in kwargs.items()},
+        }
+        if raw is not None:
+            body["raw"] = raw
+        named = _named({**dict(zip(known, args or (), strict=False)), **kwargs})
+        identity = {"task": door, "args": args, "kwargs": kwargs, "raw": raw}
+        key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)
         fields = {"key": key, "reason": refusal.reason, "detail": refusal.detail, "door": door}
         log.error("message_refused", extra={"fields": fields})
         return refusal.reason
@@ -92,10 +106,17 @@ class Doors:
         opened = self.ledger.open(order, details)
         boundaries.reach(boundaries.ORDER_OPENED)
         if opened.result == "conflict":
-            raise Refused("conflicting_request", "reference: The order is known with another reference or account.")
+            raise Refused("conflicting_request", _conflict(opened.differs))
         if opened.result == "opened":
-            self.executor.step(order.supplier, order.order_id, direct=True)
+            self._first_step(order)
         return opened.result
+
+    def _first_step(self, order: Order) -> None:
+        """The order is safe in the ledger: whatever goes wrong here, the dispatcher finds it."""
+        try:
+            self.executor.step(order.supplier, order.order_id, direct=True)
+        except Exception:
+            log.exception("step_failed", extra={"fields": {"supplier": order.supplier, "order_id": order.order_id}})
 
     def _requested(self, data: dict[str, Any]) -> Order:
         supplier, now = data["supplier"], self.ledger.time()
@@ -141,7 +162,7 @@ class Doors:
         try:
             hinted = relograde.hinted_orders(data["payload"])
         except ValidationError as error:
-            raise Refused("invalid_message", f"payload.{first_error(error)}") from None
+            raise Refused("invalid_message", _payload_error(error)) from None
         for order_id in hinted:
             self._hint("relograde", order_id)
         return "hinted" if hinted else "ignored"
@@ -150,14 +171,14 @@ class Doors:
         try:
             events = logitrail.events(data["payload"])
         except ValidationError as error:
-            raise Refused("invalid_message", f"payload.{first_error(error)}") from None
+            raise Refused("invalid_message", _payload_error(error)) from None
         for order_id, answer in events:
             self._proof(order_id, answer)
         return "taken" if events else "ignored"
 
     def _proof(self, order_id: str, answer: Answer | None) -> None:
         step = answer and self.executor.merge("logitrail", order_id, Call(kind=NOTICE), answer)
-        fields = {"supplier": "logitrail", "order_id": order_id, "event": step.event if step else "ignored"}
+        fields = {"supplier": "logitrail", "order_id": order_id, "did": step.event if step else "ignored"}
         log.info("webhook", extra={"fields": fields})
 
     def _outcomes_acknowledge(self, data: dict[str, Any]) -> str:
@@ -167,14 +188,35 @@ class Doors:
         return self.outbox.delivered(*named, "task")
 
 
-def _named(kwargs: Any) -> dict[str, str]:
+def load(door: str, kwargs: Any) -> dict[str, Any]:
+    """The arguments of a door, checked; raises `Refused` with the first field at fault."""
+    for name, value in kwargs.items():
+        try:
+            json.dumps({name: value}, default=str, ensure_ascii=False).encode()
+        except (UnicodeError, RecursionError):
+            raise Refused("invalid_message", f"{name}: Not valid Unicode text, or nested too deep.") from None
+    try:
+        data: dict[str, Any] = DOORS[door]().load(kwargs)
+    except ValidationError as error:
+        raise Refused("invalid_message", first_error(error)) from None
+    return data
+
+
+def _conflict(differs: str) -> str:
+    return f"{differs}: The order is known with another {differs}."
+
+
+def _payload_error(error: ValidationError) -> str:
+    text = first_error(error)
+    return f"payload: {text.removeprefix('message: ')}" if text.startswith("message: ") else f"payload.{text}"
+
+
+def _named(kwargs: dict[str, Any]) -> dict[str, str]:
     """The order that a refused message spoke of, as far as it can be told."""
-    if not isinstance(kwargs, dict):
-        return {}
     names = {name: kwargs.get(name) for name in ("supplier", "order_id", "reference")}
     named = {name: value for name, value in names.items() if isinstance(value, str) and 0 < len(value) <= 255}
     return named if named.get("supplier") in SUPPLIERS else {k: v for k, v in named.items() if k == "reference"}
 
 
 def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, separators=(",", ":"))
+    return json.dumps(document, separators=(",", ":"), default=str)

@@ -16,6 +16,7 @@ def withdraw(order: Order, now: float) -> Step | None:
     if order.unresolved or accepted_by_supplier or order.state == "resolved":
         return Step(order=order, event="withdraw_refused", tells=(("order.updated", "withdraw_refused"),))
     gone = replace(order, state="withdrawn", reason=None, letter=None, letter_at=None, due_at=None, ended_at=now)
+    gone = replace(gone, contradictions=0)
     return Step(order=gone, event="withdrawn", tells=(("order.withdrawn", None),))
 
 
@@ -52,5 +53,5 @@ def resolve(order: Order, now: float, note: str) -> Step | None:
     closed = replace(order, letter=None, letter_at=None, note=note, due_at=None)
     if order.state not in (*OPEN, "dead"):
         return Step(order=closed, event="letter_closed")
-    ended = replace(closed, state="resolved", ended_at=now)
+    ended = replace(closed, state="resolved", ended_at=now, contradictions=0)
     return Step(order=ended, event="resolved", tells=(("order.resolved", None),))

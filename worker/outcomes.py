@@ -6,17 +6,18 @@ passed, in which the server syncs by itself (what a restart forgot is not there 
 
 import json
 import logging
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
-import requests
 from standardwebhooks import Webhook
 
 from worker import boundaries
 from worker.ledger.outbox import Delivery, Outbox
+from worker.suppliers.http import Gate, Http, Reply
 
 log = logging.getLogger("countersign.outcomes")
 BATCH = 100
@@ -26,36 +27,39 @@ SYNC_AGE = 2.0
 SYNC_WAIT_MS = 2000
 POST_TIMEOUT = (5.0, 15.0)
 POSTS_AT_ONCE = 8
+BACKLOG = 100
+"""Messages in the web app's queue above which nothing is repeated: it is behind, and copies would not help it."""
 
 
 class Poster:
-    """POSTs an outcome with the Standard Webhooks headers; True on a 2xx."""
+    """POSTs an outcome with the Standard Webhooks headers; True on a 2xx. Raises `ValueError` on a bad secret."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.url = url
         self._webhook = Webhook(secret)
-        self._session = requests.Session()
-        self._session.trust_env = False
+        self._http = Http({}, *POST_TIMEOUT, pool_size=POSTS_AT_ONCE)
 
     def __call__(self, body: dict[str, Any]) -> bool:
         text, now = json.dumps(body, separators=(",", ":")), datetime.now(UTC)
         headers = {
-            "Content-Type": "application/json",
             "webhook-id": body["id"],
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._webhook.sign(body["id"], now, text),
         }
-        try:
-            with self._session.post(
-                self.url, data=text.encode(), headers=headers, timeout=POST_TIMEOUT, allow_redirects=False, stream=True
-            ) as response:
-                return 200 <= response.status_code < 300
-        except requests.RequestException:
-            return False
+        gate = Gate(opened_at=time.monotonic(), send_within=sum(POST_TIMEOUT))
+        reply = self._http.call("POST", self.url, gate, text.encode(), headers)
+        return isinstance(reply, Reply) and 200 <= reply.status < 300
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
 
 
 class Teller:
-    """Delivers what is due. `publish` sends the Celery task, `post` the POST; each is None when not configured."""
+    """Delivers what is due. `publish` sends the Celery task, `post` the POST; each is None when not configured.
+
+    `backlog` tells how many messages wait in the web app's queue.
+    """
 
     def __init__(
         self,
@@ -63,26 +67,48 @@ class Teller:
         connection: Any,
         publish: Callable[[dict[str, Any]], None] | None,
         post: Callable[[dict[str, Any]], bool] | None,
+        backlog: Callable[[], int] = lambda: 0,
     ) -> None:
         self.outbox = outbox
         self.connection = connection
         self.publish = publish
         self.post = post
+        self.backlog = backlog
         self._pool = ThreadPoolExecutor(POSTS_AT_ONCE, thread_name_prefix="post")
+        self._posts: set[Future[None]] = set()
         self._waitaof = True
 
     def round(self) -> int:
-        """Takes what is due on every channel and delivers it; returns how many were taken."""
+        """Takes what is due on every channel and sends it; returns how many were taken. A POST that hangs is not waited
+        for: others go on beside it."""
         synced = self.outbox.scripts.server.synced
         min_age = 0.0 if synced or self._waitaof else SYNC_AGE
-        taken = [
-            delivery for channel in self.outbox.channels for delivery in self.outbox.take(channel, BATCH, HOLD, min_age)
-        ]
-        if taken:
-            boundaries.reach(boundaries.OUTCOME_TAKEN)
-        if taken and (synced or min_age or self._on_disk()):
-            list(self._pool.map(self._deliver, taken))
+        taken = [delivery for channel in self.outbox.channels for delivery in self._take(channel, min_age)]
+        if not taken:
+            return 0
+        boundaries.reach(boundaries.OUTCOME_TAKEN)
+        if not (synced or min_age or self._on_disk()):
+            for delivery in taken:
+                self.outbox.give_back(delivery, SYNC_AGE)
+            return 0
+        for delivery in taken:
+            if delivery.channel == "task":
+                self._guarded(self._send_task, delivery)
+            else:
+                self._posts.add(self._pool.submit(self._guarded, self._send_post, delivery))
         return len(taken)
+
+    def wait(self) -> None:
+        """Until every POST in hand is done."""
+        wait(self._posts)
+
+    def _take(self, channel: str, min_age: float) -> list[Delivery]:
+        if channel == "task":
+            behind = self.backlog() > BACKLOG
+            return self.outbox.take(channel, BATCH, HOLD, min_age, first_only=behind)
+        self._posts = {post for post in self._posts if not post.done()}
+        free = POSTS_AT_ONCE - len(self._posts)
+        return self.outbox.take(channel, free, HOLD, min_age) if free > 0 else []
 
     def _on_disk(self) -> bool:
         """True when all that this connection has seen is synced. A server without WAITAOF is given time instead."""
@@ -93,23 +119,29 @@ class Teller:
             return False
         return bool(local)
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _send_task(self, delivery: Delivery) -> None:
+        if self.publish:
+            self.publish(delivery.body)
+            boundaries.reach(boundaries.OUTCOME_SENT)
+            self._again(delivery, self.outbox.later(delivery))
+
+    def _send_post(self, delivery: Delivery) -> None:
+        if self.post and self.post(delivery.body):
+            boundaries.reach(boundaries.OUTCOME_SENT)
+            self.outbox.delivered(delivery.room, delivery.order_id, delivery.sequence, "post")
+        else:
+            self._again(delivery, self.outbox.later(delivery))
+
+    def _guarded(self, send: Callable[[Delivery], None], delivery: Delivery) -> None:
         try:
-            if delivery.channel == "task" and self.publish:
-                self.publish(delivery.body)
-                boundaries.reach(boundaries.OUTCOME_SENT)
-                self.outbox.later(delivery)
-            elif delivery.channel == "post" and self.post and self.post(delivery.body):
-                boundaries.reach(boundaries.OUTCOME_SENT)
-                self.outbox.delivered(delivery.room, delivery.order_id, delivery.sequence, "post")
-            else:
-                self._report(delivery, self.outbox.later(delivery))
+            send(delivery)
         except Exception as error:
             # It stays reserved and is tried again; the next one must not wait for it.
-            log.warning(
-                "outcome_not_sent", extra={"fields": {"id": delivery.body["id"], "error": type(error).__name__}}
-            )
+            fields = {"id": delivery.body["id"], "error": type(error).__name__}
+            log.warning("outcome_not_sent", extra={"fields": fields})
 
-    def _report(self, delivery: Delivery, result: str) -> None:
+    def _again(self, delivery: Delivery, result: str) -> None:
+        if delivery.channel == "task" and result == "later":
+            return
         fields = {"id": delivery.body["id"], "tries": delivery.tries, "result": result}
         log.log(logging.ERROR if result == "undeliverable" else logging.WARNING, "outcome", extra={"fields": fields})

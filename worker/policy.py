@@ -24,6 +24,8 @@ CANCELLED_LOOKS = (900.0, DAY)
 """Seconds after a cancelled answer with unsettled lines at which it is read again."""
 CONTRADICTIONS = 3
 INCOMPLETE_LOOK = 2.0
+EXTRA_READS = 5
+"""Failed reads of an order that is not open (a hint, a follow-up) before they end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Call:
     at: float = 0.0
     passed_at: float | None = None
     found_at: float | None = None
+    probing: bool = False
+    """The lane is held and this call is its probe: what goes wrong now is the lane's trouble, not the order's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +145,7 @@ class Policy:
             return _told_if_changed(order, proven)
         if order.state in ("withdrawn", "resolved"):
             return self._contradiction(order, seen, now)
-        applied = None if not order.details or call.kind == NOTICE else order.sent_details
+        applied = call.details if order.details and call.kind == CONFIRM else None
         done = replace(_ended(seen, "confirmed", now), details_applied=applied, inferred=False)
         return Step(order=done, event="confirmed", tells=(("order.confirmed", None),), proof=True)
 
@@ -154,8 +158,7 @@ class Policy:
         if now - max(since, order.requeued_at or 0.0) >= self.rules.pending_limit:
             if order.state == "dead":
                 return Step(order=replace(seen, due_at=now + DAY), event="pending")
-            dead = self._die(seen, "pending_too_long", now)
-            return replace(dead, order=replace(dead.order, due_at=now + DAY))
+            return self._too_long(seen, now)
         later = self._snoozed(seen, now, jitter)
         if order.state == "dead":
             return Step(order=later, event="pending")
@@ -168,7 +171,9 @@ class Policy:
         if order.state in ("withdrawn", "resolved"):
             return Step(order=replace(seen, due_at=None), event="cancelled_after_end")
         if order.state == "confirmed" and not (order.inferred and call.kind == NOTICE):
-            return Step(order=seen, event="cancelled_after_proof", tells=(("order.updated", None),), proof=True)
+            marked = replace(seen, detail="cancelled after it was confirmed")
+            tells = (("order.updated", None),) if marked.detail != order.detail else ()
+            return Step(order=marked, event="cancelled_after_proof", tells=tells, proof=bool(tells))
         first = order.ended_at if order.state == "cancelled" and order.ended_at is not None else now
         looks = () if all(line.settled for line in answer.lines) else CANCELLED_LOOKS
         due = next((first + look for look in looks if first + look > now), None)
@@ -180,7 +185,7 @@ class Policy:
     def _on_created(self, order: Order, call: Call, answer: say.Created, now: float, jitter: float) -> Step:
         seen = self._harvest(order, answer)
         if order.state not in OPEN:
-            return Step(order=replace(seen, due_at=None), event="read_created")
+            return Step(order=replace(seen, due_at=_daily(order, now)), event="read_created")
         seen = replace(seen, failures=0, denied_at=None, not_found_at=None)
         if order.state == "pending":
             return self._still_pending(seen, now, jitter)
@@ -197,10 +202,10 @@ class Policy:
         return Step(order=replace(clear, due_at=now), event="read_created")
 
     def _on_rejected(self, order: Order, call: Call, answer: say.Rejected, now: float, jitter: float) -> Step:
-        if order.state not in OPEN:
-            return Step(order=replace(order, due_at=None), event="question_failed")
+        if order.state not in OPEN or call.kind == READ:
+            return self._later(order, call, "question_failed", now, jitter)
         clear = _without_effect(order, call) if answer.certain else order
-        clear = replace(clear, detail=answer.detail or None, failures=0)
+        clear = replace(clear, detail=answer.detail or None, failures=0, denied_at=None, not_found_at=None)
         if answer.reason == "order_not_passive":
             return self._not_passive(clear, now)
         again = order.verdict == answer.reason and not self.rules.reads
@@ -215,6 +220,8 @@ class Policy:
         if answer.cause != "forbidden" or order.state not in OPEN:
             return Step(order=clear, event="blocked")
         others_pass = order.denied_at is not None and (call.passed_at or 0.0) > order.denied_at
+        if others_pass and call.kind == READ:
+            return self._later(clear, call, "question_failed", now, jitter)
         if others_pass:
             return self._die(clear, "access_denied", now)
         return Step(order=replace(clear, denied_at=order.denied_at or now), event="blocked")
@@ -223,28 +230,28 @@ class Policy:
         clear = _without_effect(order, call)
         if call.kind == CONFIRM and not clear.unresolved:
             clear = replace(clear, host=(order.host + 1) % self.rules.hosts)
-        return self._later(replace(clear, detail=answer.detail or None), "unavailable", now, jitter)
+        return self._later(replace(clear, detail=answer.detail or None), call, "unavailable", now, jitter)
 
     def _on_unknown(self, order: Order, call: Call, answer: say.Unknown, now: float, jitter: float) -> Step:
         seen = replace(order, detail=answer.detail or None)
         if call.kind == READ:
-            return self._later(seen, "question_failed", now, jitter)
+            return self._later(seen, call, "question_failed", now, jitter)
         if not self.rules.reads:
             seen = replace(seen, failures=order.failures + 1, due_at=self._after_settle(order))
             return self._or_give_up(seen, "outcome_unknown", now)
         if answer.refused:
             return Step(order=replace(seen, refused=True, due_at=now), event="confirm_refused")
-        return self._later(replace(seen, refused=False), "outcome_unknown", now, jitter)
+        return self._later(replace(seen, refused=False), call, "outcome_unknown", now, jitter)
 
     def _on_notfound(self, order: Order, call: Call, answer: say.NotFound, now: float, jitter: float) -> Step:
         if order.state not in OPEN:
-            return Step(order=replace(order, due_at=None), event="question_failed")
-        clear = replace(_without_effect(order, call), detail=answer.detail or None)
+            return Step(order=replace(order, due_at=_daily(order, now)), event="question_failed")
+        clear = replace(_without_effect(order, call), detail=answer.detail or None, denied_at=None)
         found_between = order.not_found_at is not None and (call.found_at or 0.0) > order.not_found_at
         if found_between or order.requeued_at is not None:
             return self._die(clear, "order_not_found", now)
         marked = replace(clear, not_found_at=order.not_found_at or now)
-        return self._later(marked, "not_found", now, jitter)
+        return self._later(marked, call, "not_found", now, jitter)
 
     # --- the parts they share ---------------------------------------------------------------------------------
 
@@ -279,8 +286,7 @@ class Policy:
         """`created` in state pending is a contradiction that permits nothing: asked again, never confirmed."""
         since = max(order.pending_since or now, order.requeued_at or 0.0)
         if now - since >= self.rules.pending_limit:
-            dead = self._die(order, "pending_too_long", now)
-            return replace(dead, order=replace(dead.order, due_at=now + DAY))
+            return self._too_long(order, now)
         return Step(order=self._snoozed(order, now, jitter), event="read_created_while_pending")
 
     def _not_passive(self, clear: Order, now: float) -> Step:
@@ -304,22 +310,32 @@ class Policy:
         marked = replace(order, letter=reason, letter_at=now, due_at=None)
         return Step(order=marked, event=reason, tells=(("order.dead_lettered", reason),))
 
+    def _too_long(self, order: Order, now: float) -> Step:
+        """Pending beyond its limit: a human is told, and it is still read once a day."""
+        dead = self._die(order, "pending_too_long", now)
+        return replace(dead, order=replace(dead.order, due_at=now + DAY))
+
     def _die(self, order: Order, reason: str, now: float) -> Step:
         """A dead letter: the order waits for a human, and what is unresolved stays so."""
         dead = replace(order, state="dead", reason=reason, letter=reason, letter_at=now, due_at=None, failures=0)
         return Step(order=dead, event="dead", tells=(("order.dead_lettered", None),))
 
-    def _later(self, order: Order, event: str, now: float, jitter: float) -> Step:
+    def _later(self, order: Order, call: Call, event: str, now: float, jitter: float) -> Step:
         """Once more, on RETRY_SECONDS; clipped so that one last confirm can still leave before it is too late."""
+        if call.probing and not order.unresolved and order.state in OPEN:
+            return self._or_give_up(replace(order, due_at=now), event, now)
         delay = self.rules.retry[min(order.failures, len(self.rules.retry) - 1)] * (1 + 0.2 * jitter)
         due = now + delay
         last = self.last_safe_moment(order)
         if order.state in ("accepted", "submitted") and last is not None and now <= last < due:
             chance = last - SEND_WINDOW
             due = chance if now < chance else last
-        if order.state not in OPEN:
-            return Step(order=replace(order, due_at=due, failures=order.failures + 1), event=event)
-        return self._or_give_up(replace(order, due_at=due, failures=order.failures + 1), event, now)
+        later = replace(order, due_at=due, failures=order.failures + 1)
+        if order.state in OPEN:
+            return self._or_give_up(later, event, now)
+        if order.failures >= EXTRA_READS:
+            later = replace(later, due_at=_daily(order, now), failures=0)
+        return Step(order=later, event=event)
 
     def _or_give_up(self, order: Order, event: str, now: float) -> Step:
         """Limits are looked at after an answer, so a requeued or a held order makes its call first."""
@@ -330,7 +346,9 @@ class Policy:
             over = order.unresolved and now - max(order.deadline_at or now, requeued) >= DAY
         if order.state == "pending":
             over = now - max(order.pending_since or now, requeued) >= self.rules.pending_limit
-            return self._die(order, "pending_too_long", now) if over else Step(order=order, event=event)
+            return self._too_long(order, now) if over else Step(order=order, event=event)
+        if not order.unresolved and self.too_late(order, now):
+            return self._die(order, "deadline_missed", now)
         if over:
             return self._die(order, "outcome_unknown" if order.unresolved else "gave_up", now)
         return Step(order=order, event=event)
@@ -350,12 +368,21 @@ def _lane(answer: say.Answer, step: Step) -> dict[str, Any]:
     """What the answer says of the lane, whatever it says of the order."""
     if isinstance(answer, say.Blocked):
         denied = step.order.state == "dead" and step.order.reason == "access_denied"
-        return {} if denied else {"signal": "blocked", "cause": answer.cause, "retry_after": answer.retry_after}
+        return (
+            {}
+            if denied or step.event == "question_failed"
+            else {"signal": "blocked", "cause": answer.cause, "retry_after": answer.retry_after}
+        )
     if isinstance(answer, say.Unavailable) or (isinstance(answer, say.Unknown) and answer.outage):
         return {"signal": "failed"}
     if isinstance(answer, say.NotFound):
         return {"signal": "not_found"}
     return {"signal": "passed" if isinstance(answer, say.Unknown) else "found"}
+
+
+def _daily(order: Order, now: float) -> float | None:
+    """The next look at an order that is not open: only one that was pending too long is still read."""
+    return now + DAY if order.letter == "pending_too_long" else None
 
 
 def _resolved(order: Order) -> Order:

@@ -4,6 +4,7 @@ Every variable of the public contract is one row of `VARIABLES`; the README's ta
 that begins like ours but is not in it stops the start, so that a typing error cannot silently mean a default.
 """
 
+import base64
 import os
 import re
 import sys
@@ -13,7 +14,11 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+import redis.connection
 from environs import Env, EnvError, FileAwareEnv
+from standardwebhooks import Webhook
+
+from worker.sealing import Sealer
 
 PREFIXES = ("RELOGRADE_", "LOGITRAIL_", "OUTCOME_", "COUNTERSIGN_")
 ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}")
@@ -35,7 +40,7 @@ class Variable:
 
 
 def _variable(name: str, kind: str, default: str, meaning: str) -> Variable:
-    return Variable(name, kind, default, meaning, secret=kind == "secret")
+    return Variable(name, kind, default, meaning, secret=kind in ("secret", "redis"))
 
 
 VARIABLES: tuple[Variable, ...] = tuple(
@@ -135,13 +140,23 @@ def table() -> str:
 
 
 def _redis(value: str) -> str:
-    if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("is not a redis:// URL")
+    if value:
+        try:
+            redis.connection.parse_url(value)
+            database = urlsplit(value).path.strip("/")
+        except (ValueError, TypeError):
+            raise ValueError("is not a redis:// URL") from None
+        if not value.startswith("unix") and database and not database.isdigit():
+            raise ValueError("needs a number for its database")
     return value
 
 
 def _url(value: str) -> str:
     parts = urlsplit(value)
+    try:
+        parts.port  # noqa: B018 - it raises for a port that is none
+    except ValueError:
+        raise ValueError("is not an http(s) URL") from None
     if value and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError("is not an http(s) URL")
     if parts.username or parts.password:
@@ -177,10 +192,18 @@ def _count(value: str) -> int:
     return number
 
 
+def _secret(value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must be printable ASCII")
+    return value
+
+
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in value.split(",") if part.strip())
-    if len(set(names)) != len(names) or not all(ACCOUNT_NAME.fullmatch(name) for name in names):
-        raise ValueError("needs different names of a-z, 0-9 and _")
+    if len(set(names)) != len(names) or not all(
+        ACCOUNT_NAME.fullmatch(name) and not name.endswith("file") for name in names
+    ):
+        raise ValueError("needs different names of a-z, 0-9 and _, none that ends in `file`")
     return names
 
 
@@ -199,7 +222,7 @@ def _switch(value: str) -> bool:
 
 _READ: dict[str, Callable[[str], Any]] = {
     "text": str.strip,
-    "secret": str.strip,
+    "secret": _secret,
     "redis": _redis,
     "url": _url,
     "urls": _urls,
@@ -257,12 +280,31 @@ def _refuse_unknown(known: set[str]) -> None:
 def _check(values: Mapping[str, Any]) -> None:
     if values["OUTCOME_URL"] and not values["OUTCOME_SECRET"]:
         raise SettingsError("OUTCOME_SECRET: is missing, and OUTCOME_URL is set")
+    if values["FLOWER_BASIC_AUTH"] and ":" not in values["FLOWER_BASIC_AUTH"]:
+        raise SettingsError("FLOWER_BASIC_AUTH: needs the form user:password")
+    _check_keys(values)
     for supplier in ("RELOGRADE", "LOGITRAIL"):
+        if values[f"{supplier}_MAX_IN_FLIGHT"] < 1:
+            raise SettingsError(f"{supplier}_MAX_IN_FLIGHT: must be above 0")
         for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT"):
             if values[f"{supplier}_{name}"] <= 0:
                 raise SettingsError(f"{supplier}_{name}: must be above 0")
     if values["COUNTERSIGN_CONCURRENCY"] < 5:
         raise SettingsError("COUNTERSIGN_CONCURRENCY: must be 5 or more")
+
+
+def _check_keys(values: Mapping[str, Any]) -> None:
+    """A key that is refused only when it is used would be found out by the first order."""
+    try:
+        Sealer.from_key(values["VOUCHER_PUBLIC_KEY"])
+    except ValueError:
+        raise SettingsError("VOUCHER_PUBLIC_KEY: is not an X25519 public key in base64 or hex") from None
+    try:
+        base64.b64decode(values["OUTCOME_SECRET"].removeprefix("whsec_"), validate=True)
+        if values["OUTCOME_SECRET"]:
+            Webhook(values["OUTCOME_SECRET"])
+    except Exception:
+        raise SettingsError("OUTCOME_SECRET: is not a Standard Webhooks secret (whsec_ and base64)") from None
 
 
 if __name__ == "__main__":

@@ -53,12 +53,13 @@ def requeue(
     if bool(keys) == bool(reason):
         return fail("give KEYs, or --reason")
     chosen = [letter["key"] for letter in here.views.letters(reason, supplier)] if reason else list(keys)
-    results = [{"key": key, "error": None if dry_run else here.dead_letters.requeue(key)} for key in chosen]
+    act = here.dead_letters.exists if dry_run else here.dead_letters.requeue
+    results = [{"key": key, "error": act(key)} for key in chosen]
     if as_json:
         document([{**result, "requeued": not dry_run and result["error"] is None} for result in results])
     else:
         for result in results:
-            word = "would be requeued" if dry_run else result["error"] or "requeued"
+            word = result["error"] or ("would be requeued" if dry_run else "requeued")
             click.echo(f"{result['key']}  {word}")
     return sys.exit(1) if any(result["error"] for result in results) else None
 

@@ -65,7 +65,7 @@ def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
     """What the ledger's server tells of itself: it is the database of record."""
     client = connect(settings.ledger_url or settings.redis_url)
     info = client.info()
-    if int(str(info.get("redis_version", "0")).split(".")[0]) < 6:
+    if tuple(int(part) for part in str(info.get("redis_version", "0.0")).split(".")[:2]) < (6, 2):
         yield "the ledger's server is older than 6.2", "use Redis 6.2 or later, or Valkey"
     config = _config(client)
     if config is None:

@@ -94,9 +94,9 @@ def confirm(here: Service, supplier: str, order_id: str, as_json: bool, **given:
 @command
 def withdraw(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
     """Do not confirm this order, if it is not too late for that."""
-    result = here.doors.receive("orders.withdraw", (), {"supplier": supplier, "order_id": order_id})
+    result = here.doors.withdraw_now({"supplier": supplier, "order_id": order_id})
     done = result.startswith("withdrawn")
-    _answer(result if done else f"refused: {result}", as_json)
+    _answer(result if done or result.startswith("refused") else f"refused: {result}", as_json)
 
 
 def _answer(result: str, as_json: bool) -> None:

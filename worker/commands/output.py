@@ -21,7 +21,9 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(service(), *args, **kwargs)
+            here = service()
+            here.look_at_server()
+            return function(here, *args, **kwargs)
         except SettingsError as error:
             fail(str(error))
         except redis.RedisError as error:

@@ -9,6 +9,11 @@ if order.claim and tonumber(order.lease_until) > now then return reply({result =
 if not order.due_at or tonumber(order.due_at) > now then return reply({result = 'not_due'}) end
 local dying = args.kills and order.kind == 'confirm' and tonumber(order.rank) < now
 if lane_hash.held and lane_hash.probe ~= args.id and not dying then return reply({result = 'held'}) end
+local function in_flight()
+  redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
+  return redis.call('ZCARD', key('leases', lane))
+end
+if not dying and in_flight() >= args.max_in_flight then return reply({result = 'later'}) end
 if args.direct then
   local ahead = redis.call('ZCARD', key('ready', lane, 'confirm')) + redis.call('ZCARD', key('ready', lane, 'ask'))
   local busy = redis.call('ZCARD', key('leases', lane)) + redis.call('ZCARD', key('reserved', lane))

@@ -45,9 +45,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """opened, known, withdrawn or conflict."""
+    """opened, known, withdrawn or conflict; `differs` is the field that conflicts."""
 
     result: str
+    differs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,12 @@ class Ledger:
             kind=kind,
             rank=f"{rank:.6f}",
             last_safe=last_safe,
-            warn_at=None if order.deadline_at is None else order.deadline_at - self.warning,
+            warn_at=self._warn_at(None, order),
             channels=self.channels,
             suspicion=SUSPICION,
             forget_after=self.retention,
         )
-        return Opened(answer["result"])
+        return Opened(answer["result"], answer.get("differs", ""))
 
     def load(self, supplier: str, order_id: str) -> Reply:
         """The record as it stands (result `ok` or `gone`)."""
@@ -149,7 +150,6 @@ class Ledger:
             way=WAY,
             last_safe=self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None,
             host=call.host,
-            details=call.details,
         )
         if answer["result"] != "permitted":
             return Permit(answer["result"], float(answer["now"]), order, call)
@@ -158,6 +158,7 @@ class Ledger:
             at=float(answer["now"]),
             passed_at=_float(answer.get("passed_at")),
             found_at=_float(answer.get("found_at")),
+            probing=answer["probing"],
         )
         record = _record(order.supplier, order.order_id, answer["order"])
         return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
@@ -170,12 +171,16 @@ class Ledger:
         policy, after = self.policies[before.supplier], step.order
         kind, rank = policy.waits_for(after)
         old, new = _stored(before), _stored(after)
+        if claim is not None:
+            # The whole record: what this process knows of its own intent outlives a server that forgot it.
+            old = dict.fromkeys(old, "")
         answer = self.scripts.run(
             "write",
             before.supplier,
             id=before.order_id,
             claim=claim,
             version=before.version,
+            untouched=claim is None and after == before,
             set={name: value for name, value in new.items() if old.get(name) != value},
             unset=[name for name in old if name not in new],
             due=after.due_at,
@@ -191,6 +196,7 @@ class Ledger:
             retry=self.retry,
             call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
             last_safe=policy.last_safe_moment(after),
+            warn_at=self._warn_at(before, after),
             forget_after=self.retention,
         )
         return Reply(answer["result"], float(answer["now"]), lane=answer.get("lane"))
@@ -242,7 +248,12 @@ class Ledger:
 
     def tend(self, room: str) -> None:
         """Warns of deadlines that come near and forgets what ended long ago."""
-        self.scripts.run("tend", room, limit=100, channels=self.channels)
+        self.scripts.run("tend", room, limit=100, channels=self.channels, postpone=3600.0)
+
+    def _warn_at(self, before: Order | None, after: Order) -> float | None:
+        """When to warn of the deadline, if that is new or has moved."""
+        moved = before is None or before.deadline_at != after.deadline_at or before.state == "dead"
+        return after.deadline_at - self.warning if moved and after.deadline_at is not None else None
 
     def _kills(self, supplier: str) -> bool:
         return self.policies[supplier].rules.confirm_within is not None

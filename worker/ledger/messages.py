@@ -17,17 +17,27 @@ class Messages:
         self.channels = list(channels)
         self.retention = retention
 
-    def refuse(self, reason: str, detail: str, body: dict[str, Any], named: dict[str, str]) -> str:
+    def refuse(
+        self, reason: str, detail: str, body: dict[str, Any], named: dict[str, str], identity: Any = None
+    ) -> str:
         """Keeps a refused message; the same one again only counts. `named`: the order it spoke of, if it did.
+
+        `identity` is the message before anything in it was masked; only its digest is kept.
 
         Returns the letter's key. Raises `redis.RedisError`; the caller must then not acknowledge the message.
         """
-        text = json.dumps(body, sort_keys=True, default=str)
+        whole = json.dumps([reason, identity or body], sort_keys=True, default=str)
         answer = self.scripts.run(
             "refuse",
             ROOM,
-            digest=hashlib.sha256(f"{reason}\n{text}".encode()).hexdigest(),
-            fields={"letter": reason, "reason": reason, "detail": detail[:500], "body": text, **named},
+            digest=hashlib.sha256(whole.encode()).hexdigest(),
+            fields={
+                "letter": reason,
+                "reason": reason,
+                "detail": _text(detail)[:500],
+                "body": json.dumps(body, default=str),
+                **{name: _text(value) for name, value in named.items()},
+            },
             names="order_id" in named,
             channels=self.channels,
         )
@@ -42,3 +52,8 @@ class Messages:
         """A person has dealt with it: the body goes. False when no such letter is open."""
         answer = self.scripts.run("close_message", ROOM, id=number, note=note, forget_after=self.retention)
         return bool(answer["result"] == "closed")
+
+
+def _text(value: str) -> str:
+    """Text that can be written as UTF-8, whatever was sent."""
+    return value.encode("utf-8", "backslashreplace").decode()

@@ -2,7 +2,7 @@
 local order = get(args.id)
 if order then
   if order.reference ~= args.fields.reference or order.account ~= args.fields.account then
-    return reply({result = 'conflict'})
+    return reply({result = 'conflict', differs = order.reference ~= args.fields.reference and 'reference' or 'account'})
   end
   retell(args.id, 1)
   retell(args.id, tonumber(order.sequence or 1))
@@ -15,13 +15,19 @@ fresh.state, fresh.accepted_at, fresh.due_at = 'accepted', ts(now), ts(now)
 fresh.kind, fresh.rank = args.kind, args.rank
 if number > 0 then fresh.generation = tostring(number) end
 -- Its first acceptance, and a confirm, may be among what the server forgot.
-if changed_at > 0 and now - changed_at < args.suspicion then fresh.suspect_at = ts(changed_at) end
+if changed_at > 0 and now - changed_at < args.suspicion then
+  fresh.suspect_at, fresh.kind = ts(changed_at), 'ask'
+end
 for field, value in pairs(fresh) do redis.call('HSET', name, field, value) end
 if args.details then redis.call('SET', key('details', args.id), args.details) end
 index(args.id, {}, fresh, args.last_safe)
 note(args.id, {event = 'accepted'})
 tell(args.id, fresh, 'order.accepted')
-if redis.call('DEL', key('withdrawn', args.id)) == 1 then
+local marked = redis.call('DEL', key('withdrawn', args.id)) == 1
+if marked and fresh.suspect_at then
+  note(args.id, {event = 'withdraw_refused'})
+  tell(args.id, hash(name), 'order.updated', 'withdraw_refused')
+elseif marked then
   local withdrawn = hash(name)
   withdrawn.state = 'withdrawn'
   redis.call('HSET', name, 'state', 'withdrawn', 'ended_at', ts(now))
@@ -34,5 +40,5 @@ if redis.call('DEL', key('withdrawn', args.id)) == 1 then
   return reply({result = 'withdrawn'})
 end
 if args.warn_at then redis.call('ZADD', key('warnings'), ts(math.max(args.warn_at, now + 30)), args.id) end
-place(args.id, lane_of(fresh), now, args.kind, args.rank)
+place(args.id, lane_of(fresh), now, fresh.kind, args.rank)
 return reply({result = 'opened'})

@@ -47,22 +47,40 @@ class Outbox:
         self.channels = channels
         self.retry = retry
 
-    def take(self, channel: str, limit: int, hold: float, min_age: float) -> list[Delivery]:
-        """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age` seconds."""
+    def take(
+        self, channel: str, limit: int, hold: float, min_age: float, *, first_only: bool = False
+    ) -> list[Delivery]:
+        """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age` seconds.
+
+        `first_only`: what was sent before is left for later.
+        """
         taken = []
         for room in ROOMS:
-            answer = self.scripts.run("take", room, channel=channel, limit=limit, hold=hold, min_age=min_age)
+            answer = self.scripts.run(
+                "take", room, channel=channel, limit=limit, hold=hold, min_age=min_age, first_only=first_only
+            )
             taken += [_delivery(room, channel, entry) for entry in answer["taken"] or []]
         return taken
 
     def later(self, delivery: Delivery) -> str:
-        """Not taken yet: tried again on RETRY_SECONDS, a dead letter after three days."""
+        """Not taken yet (a task: not acknowledged): tried again on RETRY_SECONDS, a letter after three days."""
         delay = self.retry[min(delivery.tries - 1, len(self.retry) - 1)]
-        return self._settle(delivery.room, delivery.order_id, delivery.sequence, delivery.channel, False, delay)
+        return self._settle(
+            delivery.room,
+            delivery.order_id,
+            delivery.sequence,
+            delivery.channel,
+            delay=delay,
+            sent=delivery.channel == "task",
+        )
 
     def delivered(self, room: str, order_id: str, sequence: int, channel: str) -> str:
         """The web app has taken it."""
-        return self._settle(room, order_id, sequence, channel, True, 0.0)
+        return self._settle(room, order_id, sequence, channel, delivered=True)
+
+    def give_back(self, delivery: Delivery, delay: float) -> None:
+        """It was taken too early; it is due again in `delay` seconds, as if it had not been touched."""
+        self._settle(delivery.room, delivery.order_id, delivery.sequence, delivery.channel, delay=delay)
 
     def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
         """A person's word on an undeliverable one; False when it is not."""
@@ -71,14 +89,25 @@ class Outbox:
         )
         return bool(answer["result"] == "closed")
 
-    def _settle(self, room: str, order_id: str, sequence: int, channel: str, done: bool, delay: float) -> str:
+    def _settle(
+        self,
+        room: str,
+        order_id: str,
+        sequence: int,
+        channel: str,
+        *,
+        delivered: bool = False,
+        sent: bool = False,
+        delay: float = 0.0,
+    ) -> str:
         answer = self.scripts.run(
             "settle",
             room,
             channel=channel,
             id=order_id,
             sequence=sequence,
-            delivered=done,
+            delivered=delivered,
+            sent=sent,
             delay=delay,
             give_up=GIVE_UP,
         )

@@ -1,5 +1,5 @@
 -- The intent: permits one call and spends it from the budget; a confirm is written down before its first byte leaves.
--- args: id, claim, kind, per_minute, window, way, last_safe, host, details, synced
+-- args: id, claim, kind, per_minute, window, way, last_safe, host
 local order = get(args.id)
 if not order or order.claim ~= args.claim or tonumber(order.lease_until) <= now then return reply({result = 'stale'}) end
 local lane = lane_of(order)
@@ -25,11 +25,10 @@ if confirm then
   if not order.send_by or order.host ~= tostring(args.host) then redis.call('HSET', name, 'host_since', ts(now)) end
   redis.call('HINCRBY', name, 'attempts', 1)
   redis.call('HINCRBY', name, 'version', 1)
-  redis.call('HSET', name, 'state', 'submitted', 'send_by', ts(now + window), 'last_sent_at', ts(now),
-    'host', args.host, 'sent_details', args.details and '1' or '0')
+  redis.call('HSET', name, 'state', 'submitted', 'send_by', ts(now + window), 'last_sent_at', ts(now), 'host', args.host)
   order = hash(name)
   index(args.id, before, order)
   note(args.id, {event = 'intent', attempt = tonumber(order.attempts), host = args.host})
 end
 return reply({result = 'permitted', order = order, window = tostring(window), passed_at = lane_hash.passed_at,
-  found_at = lane_hash.found_at})
+  found_at = lane_hash.found_at, probing = lane_hash.held ~= nil})

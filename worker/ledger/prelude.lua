@@ -64,8 +64,10 @@ local function recall(id, order)
   order.generation = tostring(number)
   local looked = order.lease_until or (order.due_at and tonumber(order.due_at) <= changed_at)
   if looked and (order.state == 'accepted' or order.state == 'submitted') then
-    redis.call('HSET', key('order', id), 'suspect_at', ts(changed_at))
-    order.suspect_at = ts(changed_at)
+    redis.call('HSET', key('order', id), 'suspect_at', ts(changed_at), 'kind', 'ask')
+    order.suspect_at, order.kind = ts(changed_at), 'ask'
+    local confirms = key('ready', lane_of(order), 'confirm')
+    if redis.call('ZREM', confirms, id) == 1 then redis.call('ZADD', key('ready', lane_of(order), 'ask'), order.rank, id) end
   end
 end
 
@@ -93,8 +95,17 @@ local function place(id, lane, due, kind, rank)
   end
 end
 
+-- A probe that came to nothing without an answer must not cost the lane a whole lease.
+local function probe_again(id, lane)
+  if redis.call('HGET', key('lane', lane), 'probe') == id then
+    redis.call('HDEL', key('lane', lane), 'probe')
+    redis.call('HSET', key('lane', lane), 'probe_at', ts(now))
+  end
+end
+
 local function put_back(id, order)
   redis.call('HDEL', key('order', id), 'claim', 'lease_until')
+  probe_again(id, lane_of(order))
   place(id, lane_of(order), now, order.kind, order.rank)
 end
 
@@ -151,7 +162,7 @@ local function retell(id, sequence)
   if redis.call('HEXISTS', key('outcomes', id), sequence) == 0 then return end
   for _, channel in ipairs(args.channels) do
     redis.call('ZADD', key('outbox', channel), ts(now), id .. '|' .. sequence)
-    redis.call('HDEL', key('outcomes', id), sequence .. ':' .. channel)
+    redis.call('HDEL', key('outcomes', id), sequence .. ':' .. channel, sequence .. ':sent')
     redis.call('HSET', key('outcomes', id), sequence .. ':since', ts(now))
   end
 end

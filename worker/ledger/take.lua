@@ -1,5 +1,5 @@
 -- The outcomes of one channel whose time has come, each reserved for `hold` seconds. One waits for those before it of
--- the same order: a POST until they were taken, a task until they were sent. args: channel, limit, hold, min_age
+-- the same order: a POST until they were taken, a task until they were sent. args: channel, limit, hold, min_age, first_only
 local taken, box = {}, key('outbox', args.channel)
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', box, '-inf', ts(now), 'LIMIT', 0, args.limit)) do
   local id, sequence = string.match(member, '^(.*)|(%d+)$')
@@ -12,6 +12,9 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', box, '-inf', ts(now), 'LIMIT
   end
   if not text then
     redis.call('ZREM', box, member)
+  elseif args.first_only and redis.call('HEXISTS', key('outcomes', id), sequence .. ':sent') == 1 then
+    -- Its first copy may still wait in a long queue: a second one would only make it longer.
+    redis.call('ZADD', box, ts(now + args.hold), member)
   elseif waits then
     redis.call('ZADD', box, ts(math.max(waits, now) + 0.1), member)
   else

@@ -1,4 +1,6 @@
--- Warns of deadlines and forgets what ended long ago. args: limit, channels
+-- Warns of deadlines and forgets what ended long ago. args: limit, channels, postpone
+-- The server is known before the first order is: else a restart that forgot that order would not be seen as one.
+generation()
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('warnings'), '-inf', ts(now), 'LIMIT', 0, args.limit)) do
   redis.call('ZREM', key('warnings'), id)
   local order = get(id)
@@ -8,16 +10,31 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('warnings'), '-inf', ts(now)
   end
 end
 local forgotten = redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', ts(now), 'LIMIT', 0, args.limit)
+-- What the web app has not been told yet, or what waits for a person, is kept.
+local function owed(id, order)
+  for sequence = 1, tonumber(order.sequence or 0) do
+    local member = id .. '|' .. sequence
+    if redis.call('ZSCORE', key('letters', 'outcome_undeliverable'), member) then return true end
+    for _, channel in ipairs(args.channels) do
+      if redis.call('ZSCORE', key('outbox', channel), member) then return true end
+    end
+  end
+  return order.due_at ~= nil
+end
+
 for _, id in ipairs(forgotten) do
   local order = get(id) or {}
-  if order.state then
-    redis.call('ZREM', key('state', order.state), id)
-    unplace(id, lane_of(order))
+  if owed(id, order) then
+    redis.call('ZADD', key('expiring'), ts(now + args.postpone), id)
+    order = nil
   end
-  redis.call('ZREM', key('expiring'), id)
-  redis.call('DEL', key('order', id), key('timeline', id), key('outcomes', id), key('details', id))
-  for _, channel in ipairs(args.channels) do
-    for sequence = 1, tonumber(order.sequence or 0) do redis.call('ZREM', key('outbox', channel), id .. '|' .. sequence) end
+  if order then
+    if order.state then
+      redis.call('ZREM', key('state', order.state), id)
+      unplace(id, lane_of(order))
+    end
+    redis.call('ZREM', key('expiring'), id)
+    redis.call('DEL', key('order', id), key('timeline', id), key('outcomes', id), key('details', id))
   end
 end
 return reply({result = 'ok', forgotten = #forgotten})

@@ -13,6 +13,8 @@ from worker.ledger.outbox import outcome_id
 
 _SCHEMA = OrderSchema()
 ENDLESS = 10**9
+LANE_KEYS = ("held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
+"""What the contract pins of a lane; `lanes show` has more."""
 FORECAST = 100_000
 """At most this many waiting orders of a lane are looked at to predict misses."""
 
@@ -140,7 +142,7 @@ class Views:
         now = self.ledger.time()
         heads = [self.client.zrange(self.scripts.key(room, "deadlines"), 0, 0, withscores=True) for room in rooms]
         slack = [score - now for head in heads for _, score in head]
-        lanes = {lane_name(supplier, account): self.lane(supplier, account, now) for supplier, account in self.lanes}
+        lanes = {lane_name(*lane): {name: self.lane(*lane, now)[name] for name in LANE_KEYS} for lane in self.lanes}
         return {
             "states": states,
             "dead_letters": {name: count for name, count in letters.items() if count},
@@ -180,7 +182,10 @@ class Views:
             return 0
         rows = self.client.zrange(self.scripts.key(supplier, "deadlines"), 0, FORECAST - 1, withscores=True)
         served, missed = 0, 0
-        for _, deadline in rows:
+        several = len([name for name, _ in self.lanes if name == supplier]) > 1
+        for order_id, deadline in rows:
+            if several and self.client.hget(self.scripts.key(supplier, "order", order_id), "account") != account:
+                continue
             if now + served * 60.0 / per_minute > deadline:
                 missed += 1
             else:

@@ -1,6 +1,6 @@
 -- Applies one step: record, indexes, next look, timeline, outcomes, lane, all or nothing.
--- args: id, claim | version, set, unset, due, kind, rank, event, extra, tells, channels, signal, cause, retry_after,
--- retry, call_free_at, last_safe, forget_after
+-- args: id, claim | version, untouched, set, unset, due, kind, rank, event, extra, tells, channels, signal, cause, retry_after,
+-- retry, call_free_at, last_safe, warn_at, forget_after
 local order = get(args.id)
 if not order then return reply({result = 'gone'}) end
 local name, lane = key('order', args.id), lane_of(order)
@@ -10,10 +10,23 @@ if args.claim then
     redis.call('ZADD', key('calls', lane), ts(args.call_free_at), args.claim)
   end
   if order.applied == args.claim then return reply({result = 'written'}) end
-  if args.signal then changed = signal(lane, args.id, args.signal, args.cause, args.retry_after) end
+  if args.signal then
+    changed = signal(lane, args.id, args.signal, args.cause, args.retry_after)
+  else
+    probe_again(args.id, lane)
+  end
   if order.claim ~= args.claim then return reply({result = 'stale', lane = changed}) end
-elseif tonumber(order.version or 0) ~= args.version then
+  -- The whole record comes from the process that made the call: nothing in it is forgotten, whatever the server lost.
+  local number = generation()
+  if number > 0 then redis.call('HSET', name, 'generation', number) end
+elseif tonumber(order.version or 0) ~= args.version or generation() ~= tonumber(order.generation or 0) then
   return reply({result = 'stale'})
+end
+if args.untouched then
+  -- Only something to say: a call in hand, its lease and the next look stay as they are.
+  if args.event then note(args.id, {event = args.event}) end
+  for _, told in ipairs(args.tells) do tell(args.id, order, told.type, told.reason) end
+  return reply({result = 'written'})
 end
 for field, value in pairs(args.set) do redis.call('HSET', name, field, value) end
 for _, field in ipairs(args.unset) do redis.call('HDEL', name, field) end
@@ -22,7 +35,8 @@ redis.call('HINCRBY', name, 'version', 1)
 if args.claim then redis.call('HSET', name, 'applied', args.claim) else redis.call('HDEL', name, 'applied') end
 local after = hash(name)
 local due = args.due and tonumber(args.due)
-if order.hint and after.state ~= 'confirmed' then due = now end
+local hintable = after.state ~= 'confirmed' and after.state ~= 'withdrawn' and after.state ~= 'resolved'
+if order.hint and hintable then due = now end
 if due then
   redis.call('HSET', name, 'due_at', ts(due), 'kind', args.kind, 'rank', args.rank)
 else
@@ -30,6 +44,9 @@ else
 end
 index(args.id, order, after, args.last_safe)
 place(args.id, lane, due, args.kind, args.rank)
+if args.warn_at and (after.state == 'accepted' or after.state == 'submitted') then
+  redis.call('ZADD', key('warnings'), ts(math.max(args.warn_at, now + 30)), args.id)
+end
 local ended = after.state == 'confirmed' or after.state == 'cancelled' or after.state == 'withdrawn'
   or after.state == 'resolved'
 if ended then redis.call('DEL', key('details', args.id)) end

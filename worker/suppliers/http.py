@@ -93,7 +93,14 @@ class Http:
         self._session.headers.update(headers)
         self._timeouts = (connect_timeout, read_timeout)
 
-    def call(self, method: str, url: str, gate: Gate, document: bytes | None = None) -> Reply | Unavailable | Unknown:
+    def call(
+        self,
+        method: str,
+        url: str,
+        gate: Gate,
+        document: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply | Unavailable | Unknown:
         """Send once, and wait no longer than both timeouts together, however slowly the reply drips.
 
         `document` is JSON. Only the host's name is looked up for as long as the system's resolver takes; a call that
@@ -103,14 +110,14 @@ class Http:
         connect, read = self._timeouts
         token = CURRENT.set(Limits(gate, started + connect, started + connect + read, read))
         try:
-            return self._exchange(method, url, document)
+            return self._exchange(method, url, document, headers or {})
         except (TooLate, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return _no_reply(gate, error)
         finally:
             CURRENT.reset(token)
 
-    def _exchange(self, method: str, url: str, document: bytes | None) -> Reply:
-        headers = {"Content-Type": "application/json"} if document is not None else {}
+    def _exchange(self, method: str, url: str, document: bytes | None, more: Mapping[str, str]) -> Reply:
+        headers = {"Content-Type": "application/json", **more} if document is not None else dict(more)
         with self._session.request(
             method, url, data=document, headers=headers, timeout=self._timeouts, allow_redirects=False, stream=True
         ) as response:

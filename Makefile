@@ -1,0 +1,68 @@
+# Two commands matter on a fresh machine: `make demo` and `make test`. Both prepare the environment themselves.
+# It needs Python 3.11 to 3.13, make and a package index: no Redis, no Docker, no compiler.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test run lint types lock clean
+
+VENV ?= .venv
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$p"; break; }; done)
+
+STAMP := $(VENV)/.installed
+BIN := $(abspath $(VENV))/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+# The Procfile says `celery`, as it does in a container; here that is the one of this environment.
+RUN := PATH="$(BIN):$$PATH"
+
+SEED ?= 1
+ORDERS ?= 200
+KEEP ?=
+WORKERS ?= 1
+UPGRADE ?=
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-7s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## prepare .venv from the lock file (nothing when it is up to date)
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...)" >&2; exit 1; }
+	@echo "Preparing $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -c '$(SUPPORTED)' || { echo "make: $(PYTHON) is not Python 3.11 to 3.13" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.txt
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n ORDERS=n)
+	@$(RUN) $(BIN)/python -m sandbox.demo --seed $(SEED) --orders $(ORDERS) $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: setup ## every test (ARGS="-k name" for some)
+	@$(RUN) $(BIN)/python -m pytest $(ARGS)
+
+# Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
+run: setup ## the Procfile, against whatever the environment or .env names (WORKERS=n)
+	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \
+		start --concurrency worker=$(WORKERS),flower=1
+
+lint: setup ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup ## mypy
+	@$(BIN)/mypy
+
+lock: ## both lock files again, with hashes (UPGRADE=--upgrade for newer versions)
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" -qq install uv; \
+	for extra in "" dev; do \
+		"$$tools/bin/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(UPGRADE) \
+			$${extra:+--extra $$extra} --output-file requirements$${extra:+-$$extra}.txt; \
+	done
+
+clean: ## remove what the commands above made
+	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

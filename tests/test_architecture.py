@@ -1,0 +1,263 @@
+"""The rooms and their arrows, the sizes that keep a file readable, and the lists that must agree with each other."""
+
+import ast
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.messages import DOORS
+from schemas.order import REASONS
+from worker import dead_letters
+from worker.celery import app
+from worker.ledger import keys
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {
+    "schemas": {"schemas"},
+    "worker": {"worker", "schemas"},
+    "tasks": {"tasks", "worker", "schemas"},
+    "sandbox": {"sandbox"},
+    "examples": set(),
+}
+OURS = {*ROOMS, "tests", "benchmarks"}
+LONGEST_FUNCTION = 40
+"""A function has fewer lines than this."""
+SCREEN = 100
+"""Lines of a tall terminal: the executor's class must fit one."""
+INDEX_HOST = re.compile(
+    "|".join(
+        (
+            r"py" r"pi\.",
+            r"python" r"hosted\.",
+            r"index" r"-url",
+            r"extra-" r"index",
+            r"trusted" r"-host",
+            r"arti" r"factory",
+            r"devpi" r"\.",
+        )
+    ),
+    re.IGNORECASE,
+)
+SECOND_LINE = re.compile(r"--no-emit-index" r"-url")
+
+
+def files(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The first part of every module that `file` imports, anywhere in it."""
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield file.relative_to(ROOT).parts[0] if node.level else (node.module or "").partition(".")[0]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module" and node.args:
+            yield str(getattr(node.args[0], "value", "")).partition(".")[0]
+
+
+def lua() -> dict[str, str]:
+    return {file.stem: _uncommented(file) for file in sorted((ROOT / "worker" / "ledger").glob("*.lua"))}
+
+
+def _uncommented(file: Path) -> str:
+    return re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
+
+
+def tracked() -> list[Path]:
+    """What is, or is about to be, in the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_imports_point_one_way(room):
+    """schemas <- worker <- tasks, never back; the sandbox keeps books of its own."""
+    wrong = {
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in files(room)
+        for name in imported(file)
+        if name in OURS - ROOMS[room]
+    }
+    assert wrong == set()
+
+
+def test_pure_files_touch_nothing_outside():
+    """No I/O, no clock, no random in what decides."""
+    allowed = {"collections", "dataclasses", "typing", "schemas", "worker", "datetime"}
+    for name in ("policy", "operations", "answers"):
+        assert set(imported(ROOT / "worker" / f"{name}.py")) <= allowed
+
+
+def test_no_function_is_long():
+    """In worker, tasks, schemas and sandbox, with its decorators and docstring."""
+    long = [
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.name} has {lines} lines"
+        for room in ("worker", "tasks", "schemas", "sandbox")
+        for file in files(room)
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for lines in [(node.end_lineno or 0) - min([node.lineno, *(d.lineno for d in node.decorator_list)]) + 1]
+        if lines >= LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+def test_a_step_fits_one_screen():
+    """The class that performs it."""
+    [executor] = [
+        node
+        for node in tree(ROOT / "worker" / "executor.py").body
+        if isinstance(node, ast.ClassDef) and node.name == "Executor"
+    ]
+    assert (executor.end_lineno or 0) - executor.lineno + 1 <= SCREEN
+
+
+def test_tasks_have_bodies_of_ten_lines():
+    """Doors are thin."""
+    for file in files("tasks"):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.body[0].lineno + 1 <= 10, node.name
+
+
+def test_every_queue_has_a_consumer():
+    """In the Procfile's one worker line; nothing is sent to a queue that nobody reads."""
+    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines() if ": " in line)
+    words = shlex.split(commands["worker"])
+    assert words[:4] == ["celery", "-A", "worker", "worker"]
+    consumed = set(words[words.index("-Q") + 1].split(","))
+    declared = {queue.name for queue in app.conf.task_queues}
+    assert consumed == declared
+    assert app.conf.task_default_queue in declared
+    rooms = set(keys.ROOMS) - {"messages"}
+    assert rooms <= declared
+    for room in ("worker", "tasks"):
+        for file in files(room):
+            for node in ast.walk(tree(file)):
+                named = isinstance(node, ast.keyword) and node.arg == "queue" and isinstance(node.value, ast.Constant)
+                assert not named or node.value.value in declared
+
+
+def test_every_door_is_a_task():
+    """And every other task is the workers' own: the doorbell and their sign of life."""
+    app.loader.import_default_modules()
+    ours = {name for name in app.tasks if not name.startswith("celery.")}
+    assert set(DOORS) <= ours
+    assert ours - set(DOORS) <= {"orders.step", "workers.beat"}
+
+
+def _names_in_python() -> set[str]:
+    """The first argument after the room in every `key(room, name, …)`."""
+    found = set()
+    for file in files("worker"):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "key":
+                found |= {
+                    one.value for one in node.args[1:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                }
+    return found
+
+
+def test_every_key_has_its_sentence():
+    """Names used in scripts and in Python are those of keys.NAMES, no more and no fewer."""
+    in_lua = {name for text in lua().values() for name in re.findall(r"\bkey\('(\w+)'", text)}
+    assert not [text for text in lua().values() if re.search(r"\bkey\((?!'|name, first|text)", text)]
+    assert in_lua | _names_in_python() == set(keys.NAMES)
+    assert in_lua == set(keys.NAMES), "every key is written by a script"
+    for name, sentence in keys.NAMES.items():
+        assert re.match(rf"{name}\b.*: .*\.$", sentence), name
+
+
+def test_scripts_build_every_key_from_their_room():
+    """No key is spelled out: the hash tag keeps one supplier in one slot."""
+    for name, text in lua().items():
+        commands = re.findall(r"redis\.p?call\('([A-Z]+)'(?:, ([^,)]+))?", text)
+        spelled = [(verb, first) for verb, first in commands if first.startswith("'") and verb != "INFO"]
+        assert spelled == [], name
+        assert "KEYS[" not in text or name == "prelude"
+
+
+def test_every_script_is_run_and_every_run_has_its_script():
+    """Names of the files beside scripts.py."""
+    ran = set()
+    for file in files("worker"):
+        ran |= set(re.findall(r"scripts\.run\(\s*\"(\w+)\"", file.read_text(encoding="utf-8")))
+    assert ran == set(lua()) - {"prelude", "lanes"}
+
+
+def _strings(room: str) -> set[str]:
+    return {
+        node.value
+        for file in files(room)
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_every_reason_is_used():
+    """The list is closed, and nothing in it is idle."""
+    used = _strings("worker") | {word for text in lua().values() for word in re.findall(r"'(\w+)'", text)}
+    assert {reason for reason in REASONS if reason not in used} == set()
+    assert len(set(REASONS)) == len(REASONS)
+
+
+def test_no_reason_is_invented():
+    """What an order dies of, or a client rejects with, is in the list."""
+    said = set()
+    for file in files("worker"):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                place = {"Rejected": 0, "Refused": 0, "_die": 1, "_letter_beside": 1}.get(name)
+                if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
+                    said.add(node.args[place].value)
+    assert said <= set(REASONS)
+    assert len(said) > 8
+
+
+def test_every_module_says_what_it_is():
+    """A docstring of its own."""
+    for room in ("worker", "tasks", "schemas", "sandbox"):
+        for file in files(room):
+            assert ast.get_docstring(tree(file)), file
+
+
+def test_dead_letters_leave_only_by_a_word():
+    """No script expires one: an age is set on withdraw marks alone (invariant 8)."""
+    expiring = {name for name, text in lua().items() if re.search(r"'(EX|PX|EXPIRE|PEXPIRE|EXPIREAT)'", text)}
+    assert expiring == {"mark"}
+    assert dead_letters.__doc__
+
+
+def test_no_package_index_is_named():
+    """Where packages come from is the machine's business; a lock file has hashes and no address."""
+    named = []
+    for file in tracked():
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        lines = text.splitlines()
+        named += [
+            f"{file.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+            for number, line in enumerate(lines, 1)
+            if INDEX_HOST.search(SECOND_LINE.sub("", line))
+        ]
+    assert named == []

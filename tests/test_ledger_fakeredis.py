@@ -1,0 +1,92 @@
+"""The same scripts on fakeredis: an application's own tests may use it; the truth is tested on a real server."""
+
+import fakeredis
+import pytest
+from conftest import RETRY, START, an_order, make_ledger, recount, turn
+from test_ledger import FINISHED, TIMEOUT, walk
+
+from worker import operations
+from worker.answers import Blocked, Created, Pending, Rejected
+from worker.ledger.messages import Messages
+from worker.ledger.outbox import Outbox
+from worker.ledger.views import Views
+
+
+class Run:
+    def __init__(self):
+        self.id = "run-1"
+
+    def __call__(self):
+        return self.id
+
+
+@pytest.fixture
+def run():
+    return Run()
+
+
+@pytest.fixture
+def ledger(policies, clock, run):
+    with fakeredis.FakeRedis(decode_responses=True) as client:
+        yield make_ledger(client, policies, clock, run_id=run)
+
+
+def test_the_way_of_an_order(ledger, clock):
+    """Open, dispatch, claim, permit, write: to its end."""
+    assert ledger.open(an_order(), details="{}").result == "opened"
+    assert ledger.dispatch("relograde", None, 9)[0] == ["R1"]
+    assert turn(ledger, "R1", TIMEOUT) == "outcome_unknown"
+    clock.advance(50)
+    assert turn(ledger, "R1", Created()) == "read_created"
+    assert turn(ledger, "R1", Pending()) == "pending"
+    assert ledger.hint("relograde", "R1") == "due"
+    assert turn(ledger, "R1", FINISHED) == "confirmed"
+    assert recount(ledger)["R1"].attempts == 2
+
+
+def test_a_hold_and_its_probe(ledger, clock):
+    """Lanes, too."""
+    ledger.open(an_order())
+    turn(ledger, "R1", Blocked("unauthorized"))
+    assert ledger.dispatch("relograde", None, 9)[0] == []
+    clock.advance(RETRY[0])
+    assert ledger.dispatch("relograde", None, 9)[0] == ["R1"]
+    assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"
+    assert ledger.change("relograde", "R1", operations.requeue).event == "requeued"
+    recount(ledger)
+
+
+def test_a_restart(ledger, clock, run):
+    """A changed run id makes suspects here as well (2)."""
+    ledger.open(an_order())
+    run.id = "run-2"
+    assert turn(ledger, "R1", Created()) == "read_created_early"
+    assert recount(ledger)["R1"].suspect_at == START
+
+
+def test_outcomes_and_messages(ledger, clock):
+    """The outbox, refused messages, a mark, a person's hold, and forgetting."""
+    outbox = Outbox(ledger.scripts, ("task",), RETRY)
+    messages = Messages(ledger.scripts, ("task",), 86400.0)
+    ledger.mark_withdrawn("relograde", "R1")
+    assert ledger.open(an_order()).result == "withdrawn"
+    (first,) = outbox.take("task", 9, 30, 0)
+    assert outbox.later(first) == "later"
+    assert outbox.delivered("relograde", "R1", 1, "task") == "delivered"
+    assert messages.refuse("invalid_message", "x", {}, {}) == "message/1"
+    assert messages.close("1", "n")
+    ledger.hold("logitrail", None, "n")
+    ledger.release("logitrail", None)
+    outbox.delivered("relograde", "R1", 2, "task")
+    clock.advance(31 * 86400)
+    for room in ("relograde", "messages"):
+        ledger.tend(room)
+    assert recount(ledger) == {}
+    assert Views(ledger, (("relograde", None),)).stats()["states"]["withdrawn"] == 0
+
+
+def test_a_walk(ledger, clock):
+    """The books are exact here as well."""
+    walk(ledger, clock, 7, 40)
+    recount(ledger)
+    recount(ledger, "logitrail")

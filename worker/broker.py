@@ -1,0 +1,78 @@
+"""Reads the broker's queues so that nothing on them can end the worker or vanish.
+
+Celery's transport parses an entry after it has popped it; one that is not its envelope raises there, the entry is gone
+and the process with it. Here such an entry is wrapped into an envelope first, and the consumer keeps it as a letter.
+"""
+
+import base64
+import binascii
+import json
+import uuid
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import Transport as RedisTransport
+
+UNREADABLE = "application/octet-stream"
+"""Content type of what was wrapped."""
+
+
+def envelope(entry: bytes | str, queue: str) -> bytes | str:
+    """The entry itself when it is one of the transport's envelopes; else an envelope around its bytes."""
+    try:
+        if _is_envelope(json.loads(entry)):
+            return entry
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raw = entry if isinstance(entry, bytes) else entry.encode("utf-8", "surrogateescape")
+    properties = {
+        "delivery_tag": str(uuid.uuid4()),
+        "delivery_info": {"exchange": queue, "routing_key": queue},
+        "delivery_mode": 2,
+        "body_encoding": "base64",
+    }
+    body = base64.b64encode(raw).decode()
+    return json.dumps({"body": body, "content-type": UNREADABLE, "content-encoding": "binary", "headers": {},
+                       "properties": properties})  # fmt: skip
+
+
+def _is_envelope(found: Any) -> bool:
+    properties = found["properties"]
+    info = properties["delivery_info"]
+    body = found.get("body")
+    try:
+        if properties.get("body_encoding") == "base64" and body:
+            base64.b64decode(body, validate=True)
+    except binascii.Error:
+        return False
+    readable = isinstance(found.get("headers") or {}, dict) and isinstance(body or "", str)
+    return readable and isinstance(info, dict) and isinstance(properties["delivery_tag"], str)
+
+
+class Channel(RedisChannel):
+    """A channel whose BRPOP answers are always envelopes."""
+
+    def _get_client(self) -> Any:
+        sep = self.sep
+
+        class Reader(super()._get_client()):  # type: ignore[misc]
+            def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+                answer = super().parse_response(connection, command_name, **options)
+                if command_name != "BRPOP" or not answer:
+                    return answer
+                queue = answer[0].decode() if isinstance(answer[0], bytes) else answer[0]
+                return answer[0], envelope(answer[1], queue.rsplit(sep, 1)[0])
+
+        return Reader
+
+
+class Transport(RedisTransport):
+    """The stock transport with our channel."""
+
+    Channel = Channel
+
+
+def install() -> None:
+    """Makes `redis://` and `rediss://` mean this transport."""
+    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker:Transport"
