@@ -64,7 +64,10 @@ class OutcomeSchema(Schema):
     data = fields.Nested(OutcomeData, required=True)
 
 
+_SCHEMA = OutcomeSchema()
+
+
 def dump(body: dict[str, Any]) -> dict[str, Any]:
     """The body as plain JSON."""
-    dumped: dict[str, Any] = OutcomeSchema().dump(body)
+    dumped: dict[str, Any] = _SCHEMA.dump(body)
     return dumped

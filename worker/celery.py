@@ -100,11 +100,15 @@ def publish_outcome(body: dict[str, Any]) -> None:
     app.send_task(settings.outcome_task, kwargs={"outcome": body}, queue=outcome_queue, task_id=body["id"])
 
 
-def outcomes_waiting() -> int:
-    """How many messages wait in the web app's queue; 0 when that cannot be told."""
+def backlog() -> int:
+    """How many messages wait: outcomes in the web app's queue, or its receipts in ours; 0 when that cannot be told."""
+    return max(_waiting(outcome_queue), _waiting(app.amqp.queues[DOORS_QUEUE]))
+
+
+def _waiting(queue: Queue) -> int:
     try:
         with app.pool.acquire() as connection:
-            return int(outcome_queue(connection.default_channel).queue_declare(passive=True).message_count)
+            return int(queue(connection.default_channel).queue_declare(passive=True).message_count)
     except (OperationalError, ChannelError):
         return 0
 
@@ -125,6 +129,14 @@ def configure_logs(loglevel: int | None = None, **kwargs: Any) -> None:
     logs.configure(loglevel or logging.INFO)
 
 
+@signals.celeryd_init.connect
+def name_worker(instance: Any, **kwargs: Any) -> None:
+    """Several workers of one machine need names of their own, or Flower shows them as one."""
+    name, _, host = instance.hostname.partition("@")
+    if name == "celery":
+        instance.hostname = f"worker-{os.getpid()}@{host}"
+
+
 @signals.worker_ready.connect
 def start_loops(sender: Any, **kwargs: Any) -> None:
     """Every worker dispatches, tells, and hears itself. One that cannot must not run on without."""
@@ -138,7 +150,7 @@ def start_loops(sender: Any, **kwargs: Any) -> None:
 def _start_loops(sender: Any) -> None:
     here = service()
     dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server)
-    teller = here.teller(publish_outcome, outcomes_waiting)
+    teller = here.teller(publish_outcome, backlog)
 
     sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
     progress.note()

@@ -28,7 +28,7 @@ SYNC_WAIT_MS = 2000
 POST_TIMEOUT = (5.0, 15.0)
 POSTS_AT_ONCE = 8
 BACKLOG = 100
-"""Messages in the web app's queue above which nothing is repeated: it is behind, and copies would not help it."""
+"""Messages that wait in its queue or in ours above which nothing is repeated: copies would only feed an overload."""
 
 
 class Poster:
@@ -58,7 +58,7 @@ class Poster:
 class Teller:
     """Delivers what is due. `publish` sends the Celery task, `post` the POST; each is None when not configured.
 
-    `backlog` tells how many messages wait in the web app's queue.
+    `backlog` tells how many messages wait, outcomes or receipts.
     """
 
     def __init__(

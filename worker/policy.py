@@ -220,7 +220,7 @@ class Policy:
         if answer.cause != "forbidden" or order.state not in OPEN:
             return Step(order=clear, event="blocked")
         others_pass = order.denied_at is not None and (call.passed_at or 0.0) > order.denied_at
-        if others_pass and call.kind == READ:
+        if others_pass and (call.kind == READ or clear.unresolved):
             return self._later(clear, call, "question_failed", now, jitter)
         if others_pass:
             return self._die(clear, "access_denied", now)

@@ -12,6 +12,8 @@ from kombu.exceptions import OperationalError
 
 HEARD = ("order.accepted", "order.dead_lettered")
 REPEAT_SECONDS = 3.0
+LONGEST_REPEAT = 30.0
+"""A sender that repeats ever faster than it is heard would only feed an overload."""
 
 
 class Shop:
@@ -27,6 +29,7 @@ class Shop:
         self.sent_at: dict[str, float] = {}
         self.orders: dict[str, dict[str, Any]] = {}
         self.sends = 0
+        self.tries: dict[str, int] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -47,6 +50,7 @@ class Shop:
         self.orders[order["order_id"]] = order
         self.sent_at[order["order_id"]] = time.monotonic()
         self.sends += 1
+        self.tries[order["order_id"]] = self.tries.get(order["order_id"], 0) + 1
         self._tell(
             "orders.confirm",
             supplier=order["supplier"],
@@ -58,9 +62,10 @@ class Shop:
     def repeat(self) -> int:
         """Sends again what has not been heard of for a while; returns how many are not heard of."""
         unheard = [order for name, order in self.orders.items() if not self.heard(name)]
-        late = time.monotonic() - REPEAT_SECONDS
+        now = time.monotonic()
         for order in unheard:
-            if self.sent_at[order["order_id"]] < late:
+            name = order["order_id"]
+            if self.sent_at[name] + min(REPEAT_SECONDS * 2 ** (self.tries[name] - 1), LONGEST_REPEAT) < now:
                 self.send(order)
         return len(unheard)
 

@@ -25,7 +25,8 @@ if confirm then
   if not order.send_by or order.host ~= tostring(args.host) then redis.call('HSET', name, 'host_since', ts(now)) end
   redis.call('HINCRBY', name, 'attempts', 1)
   redis.call('HINCRBY', name, 'version', 1)
-  redis.call('HSET', name, 'state', 'submitted', 'send_by', ts(now + window), 'last_sent_at', ts(now), 'host', args.host)
+  redis.call('HSET', name, 'state', 'submitted', 'send_by', ts(now + window), 'last_sent_at', ts(now), 'host', args.host,
+    'kind', 'ask')
   order = hash(name)
   index(args.id, before, order)
   note(args.id, {event = 'intent', attempt = tonumber(order.attempts), host = args.host})

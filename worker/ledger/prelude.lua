@@ -158,11 +158,12 @@ local function tell(id, order, kind, reason)
   end
 end
 
+-- Out again, with the same id. It stays marked as sent, so that it waits while the web app's queue is long.
 local function retell(id, sequence)
   if redis.call('HEXISTS', key('outcomes', id), sequence) == 0 then return end
   for _, channel in ipairs(args.channels) do
     redis.call('ZADD', key('outbox', channel), ts(now), id .. '|' .. sequence)
-    redis.call('HDEL', key('outcomes', id), sequence .. ':' .. channel, sequence .. ':sent')
+    redis.call('HDEL', key('outcomes', id), sequence .. ':' .. channel)
     redis.call('HSET', key('outcomes', id), sequence .. ':since', ts(now))
   end
 end
