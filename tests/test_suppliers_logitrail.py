@@ -249,7 +249,6 @@ def test_events_come_out_oldest_first():
         event("confirmed") | {"event_type": 5},
         event(7),
         event("confirmed", order_id=None),
-        event("confirmed", merchants_order=[]),
     ],
 )
 def test_a_malformed_webhook_is_refused(payload):
