@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RETRY, START, Clock, make_ledger
+from conftest import RETRY, START, make_ledger
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
 from schemas.outcomes import TYPES, iso
 from worker.dispatcher import Loop, teller_turn
@@ -22,7 +20,6 @@ from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id, render
 from worker.ledger.views import Views
 from worker.outcomes import HOLD, SYNC_AGE, Poster, Teller
 from worker.policy import Step
-from worker.service import connect
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 BODY_KEYS = {"id", "type", "timestamp", "data"}
@@ -97,21 +94,19 @@ def web_app():
 class Desk:
     """A ledger, its outbox and a teller, on a clock that a test moves, against a real Redis."""
 
-    def __init__(self, client, policies, clock, channels=("task",), post=None, publish=None) -> None:
+    def __init__(self, client, policies, clock, channels=("task",), post=None, publish=None, synced=True):
         self.clock = clock
         self.client = client
         self.ledger = make_ledger(client, policies, clock, channels=channels)
-        self.connection = client.client()
-        scripts = type(self.ledger.scripts)(self.connection, "test", clock=clock, run_id=lambda: "run-1")
-        self.server = scripts.server
-        self.outbox = Outbox(scripts, channels, RETRY)
+        self.server = self.ledger.scripts.server
+        self.server.synced = synced
+        self.outbox = Outbox(self.ledger.scripts, channels, RETRY)
         self.published: list[dict[str, Any]] = []
-        self.teller = Teller(self.outbox, self.connection, publish or self.published.append, post)
+        self.teller = Teller(self.outbox, publish or self.published.append, post)
         self.views = Views(self.ledger, (("relograde", None), ("logitrail", None)))
 
     def close(self) -> None:
         self.teller._pool.shutdown()
-        self.connection.close()
 
     def change(self, order_id="T-1", kind="order.updated", reason=None, **fields):
         self.ledger.change(
@@ -444,24 +439,6 @@ def test_a_sender_that_raises_is_tried_again(desk):
 # --- not before it is on disk -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def forgetful(tmp_path_factory):
-    """A real server whose append-only file is off: WAITAOF is an error there."""
-    server = EmbeddedRedis(Path(tmp_path_factory.mktemp("forgetful")), own=True)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def memory(forgetful):
-    connection = connect(forgetful.url)
-    connection.flushall()
-    connection.config_set("appendonly", "no")
-    yield connection
-    connection.close()
-
-
 def test_with_a_synced_server_nothing_waits(desk):
     """Every write is on disk before its answer."""
     shop = desk()
@@ -471,26 +448,9 @@ def test_with_a_synced_server_nothing_waits(desk):
     assert shop.ids() == ["relograde.T-1.1"]
 
 
-def test_with_waitaof_what_is_told_is_in_the_file(server, desk):
-    """When the web app hears of an order, the append-only file holds it."""
-    if server.foreign:
-        pytest.skip("the file of a foreign server is not ours to read")
-    files = Path(server.folder) / "appendonlydir"
-    on_disk = []
-
-    def publish(body: dict[str, Any]) -> None:
-        content = b"".join(file.read_bytes() for file in files.iterdir())
-        on_disk.append(b"T-on-disk" in content)
-
-    shop = desk(publish=publish)
-    shop.ledger.open(order("T-on-disk"))
-    shop.turn()
-    assert on_disk == [True]
-
-
-def test_where_waitaof_is_an_error_nothing_leaves_before_two_seconds(memory, policies):
+def test_without_synced_writes_nothing_leaves_before_two_seconds(desk):
     """In which a server with an append-only file syncs by itself; the ledger's clock counts them."""
-    shop = Desk(memory, policies, Clock())
+    shop = desk(synced=False)
     shop.ledger.open(order())
     shop.turn()
     assert shop.ids() == []
@@ -504,25 +464,14 @@ def test_where_waitaof_is_an_error_nothing_leaves_before_two_seconds(memory, pol
     shop.clock.advance(0.02)
     shop.rounds(number=3)
     assert "relograde.T-2.1" in shop.ids()
-    shop.close()
 
 
-def test_where_waitaof_is_an_error_the_first_outcomes_leave_after_two_seconds_too(memory, policies):
-    """Redis before 7.2 has no WAITAOF at all."""
-    shop = Desk(memory, policies, Clock())
-    shop.ledger.open(order())
-    shop.rounds(number=15)
-    shop.close()
-    assert shop.ids() == ["relograde.T-1.1"]
-
-
-def test_an_outcome_that_a_restart_forgot_is_not_told(memory, forgetful, policies):
+def test_an_outcome_that_a_restart_forgot_is_not_told(desk):
     """What was written within the last two seconds may be gone; what is gone was told to nobody."""
-    shop = Desk(memory, policies, Clock())
+    shop = desk(synced=False)
     shop.ledger.open(order())
     shop.turn()
-    shop.connection.flushall()
+    shop.client.flushdb()
     shop.clock.advance(HOLD + SYNC_AGE)
     shop.rounds(number=3)
-    shop.close()
     assert shop.ids() == []

@@ -1,7 +1,8 @@
 """Tells the web app, at least once: a Celery task by name, a signed POST, or both.
 
-Nothing leaves before what it reports is surely on disk: every write is synced, or WAITAOF says so, or two seconds have
-passed, in which the server syncs by itself (what a restart forgot is not there any more to be told).
+Nothing leaves before what it reports is surely on disk: every write is synced, or two seconds have passed, in which the
+server syncs by itself (what a restart forgot is not there any more to be told). WAITAOF is not asked: under `everysec`,
+Valkey 9.1 was seen to answer before its fdatasync (docs/durability.md).
 """
 
 import json
@@ -12,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 from standardwebhooks import Webhook
 
 from worker import boundaries
@@ -24,7 +24,6 @@ BATCH = 100
 HOLD = 30.0
 """Seconds that a delivery in hand is kept from other workers; longer than a POST can take."""
 SYNC_AGE = 2.0
-SYNC_WAIT_MS = 2000
 POST_TIMEOUT = (5.0, 15.0)
 POSTS_AT_ONCE = 8
 BACKLOG = 100
@@ -64,33 +63,25 @@ class Teller:
     def __init__(
         self,
         outbox: Outbox,
-        connection: Any,
         publish: Callable[[dict[str, Any]], None] | None,
         post: Callable[[dict[str, Any]], bool] | None,
         backlog: Callable[[], int] = lambda: 0,
     ) -> None:
         self.outbox = outbox
-        self.connection = connection
         self.publish = publish
         self.post = post
         self.backlog = backlog
         self._pool = ThreadPoolExecutor(POSTS_AT_ONCE, thread_name_prefix="post")
         self._posts: set[Future[None]] = set()
-        self._waitaof = True
 
     def round(self) -> int:
         """Takes what is due on every channel and sends it; returns how many were taken. A POST that hangs is not waited
         for: others go on beside it."""
-        synced = self.outbox.scripts.server.synced
-        min_age = 0.0 if synced or self._waitaof else SYNC_AGE
+        min_age = 0.0 if self.outbox.scripts.server.synced else SYNC_AGE
         taken = [delivery for channel in self.outbox.channels for delivery in self._take(channel, min_age)]
         if not taken:
             return 0
         boundaries.reach(boundaries.OUTCOME_TAKEN)
-        if not (synced or min_age or self._on_disk()):
-            for delivery in taken:
-                self.outbox.give_back(delivery, SYNC_AGE)
-            return 0
         for delivery in taken:
             if delivery.channel == "task":
                 self._guarded(self._send_task, delivery)
@@ -109,15 +100,6 @@ class Teller:
         self._posts = {post for post in self._posts if not post.done()}
         free = POSTS_AT_ONCE - len(self._posts)
         return self.outbox.take(channel, free, HOLD, min_age) if free > 0 else []
-
-    def _on_disk(self) -> bool:
-        """True when all that this connection has seen is synced. A server without WAITAOF is given time instead."""
-        try:
-            local, _ = self.connection.execute_command("WAITAOF", 1, 0, SYNC_WAIT_MS)
-        except redis.ResponseError:
-            self._waitaof = False
-            return False
-        return bool(local)
 
     def _send_task(self, delivery: Delivery) -> None:
         if self.publish:

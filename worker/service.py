@@ -61,12 +61,9 @@ class Service:
         return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor)
 
     def teller(self, publish: Callable[[dict[str, Any]], None], backlog: Callable[[], int]) -> Teller:
-        """A deliverer with a connection of its own, so that WAITAOF speaks of what it took."""
-        connection = self.client.client()
-        scripts = Scripts(connection, self.settings.countersign_prefix, server=self.server)
+        """A deliverer of outcomes, over the channels of the settings."""
         post = Poster(self.settings.outcome_url, self.settings.outcome_secret) if self.settings.outcome_url else None
-        outbox = Outbox(scripts, self.settings.channels, self.settings.retry_seconds)
-        return Teller(outbox, connection, publish if self.settings.outcome_task else None, post, backlog)
+        return Teller(self.outbox, publish if self.settings.outcome_task else None, post, backlog)
 
     def look_at_server(self) -> None:
         """Learns whether the server syncs every write. A server that does not tell counts as one that does not."""

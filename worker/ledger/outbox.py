@@ -40,7 +40,7 @@ def parse_id(text: str) -> tuple[str, str, int] | None:
 
 
 class Outbox:
-    """Takes, settles and closes deliveries. `client` may be one connection, so that WAITAOF covers what it took."""
+    """Takes, settles and closes deliveries."""
 
     def __init__(self, scripts: Scripts, channels: tuple[str, ...], retry: tuple[float, ...]) -> None:
         self.scripts = scripts
@@ -77,10 +77,6 @@ class Outbox:
     def delivered(self, room: str, order_id: str, sequence: int, channel: str) -> str:
         """The web app has taken it."""
         return self._settle(room, order_id, sequence, channel, delivered=True)
-
-    def give_back(self, delivery: Delivery, delay: float) -> None:
-        """It was taken too early; it is due again in `delay` seconds, as if it had not been touched."""
-        self._settle(delivery.room, delivery.order_id, delivery.sequence, delivery.channel, delay=delay)
 
     def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
         """A person's word on an undeliverable one; False when it is not."""

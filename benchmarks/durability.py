@@ -1,0 +1,102 @@
+"""`python -m benchmarks.durability`: what each way of syncing costs, and what a crash of the ledger's server loses.
+
+A killed process loses nothing that it had written, because the kernel still has it. A power cut loses what was not
+synced yet; it is imitated by cutting the append-only file back to what it was one second before the kill.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from sandbox.embedded_redis import EmbeddedRedis
+from schemas.order import Order
+from worker.ledger import Ledger
+from worker.ledger.ledger import Limits
+from worker.ledger.scripts import Scripts
+from worker.policy import Policy, Rules
+from worker.service import connect
+
+SECONDS = 4.0
+POLICIES = {
+    "relograde": Policy(Rules(reads=True, settle=40.0, confirm_within=86400.0, margin=30.0)),
+    "logitrail": Policy(Rules(reads=False, settle=60.0, give_up=259200.0, hosts=2)),
+}
+
+
+def make_ledger(url: str) -> Ledger:
+    limits = {name: Limits(0, 1000, 50.0) for name in POLICIES}
+    return Ledger(Scripts(connect(url), "bench"), POLICIES, limits, channels=("task",))
+
+
+def accept(ledger: Ledger, seconds: float) -> tuple[list[str], list[float]]:
+    """Opens orders one after the other; returns their ids and how long each took, in milliseconds."""
+    names, took, ends = [], [], time.monotonic() + seconds
+    while time.monotonic() < ends:
+        name, now = f"B{len(names):08d}", ledger.time()
+        began = time.perf_counter()
+        ledger.open(
+            Order(
+                supplier="relograde",
+                order_id=name,
+                reference="r",
+                created_at=now,
+                accepted_at=now,
+                deadline_at=now + 86400,
+            )
+        )
+        took.append((time.perf_counter() - began) * 1000)
+        names.append(name)
+    return names, took
+
+
+def append_only_size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.aof"))
+
+
+def cut(folder: Path, size: int) -> None:
+    """Cuts the newest incremental file back so that all files together have `size` bytes."""
+    newest = max(folder.rglob("*.incr.aof"), key=lambda file: file.stat().st_mtime)
+    os.truncate(newest, max(newest.stat().st_size - (append_only_size(folder) - size), 0))
+
+
+def measure(mode: str, power_cut: bool) -> str:
+    """One line: rate, time per acceptance, orders lost."""
+    with tempfile.TemporaryDirectory() as name, EmbeddedRedis(Path(name), appendfsync=mode, own=True) as server:
+        ledger, sizes = make_ledger(server.url), []
+        watching = threading.Event()
+
+        def watch() -> None:
+            while not watching.wait(0.05):
+                sizes.append((time.monotonic(), append_only_size(Path(name))))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        names, took = accept(ledger, SECONDS)
+        killed = time.monotonic()
+        server.kill()
+        watching.set()
+        watcher.join()
+        if power_cut and mode != "always":
+            cut(Path(name), max(size for at, size in sizes if at <= killed - 1.0))
+        server.start()
+        lost = sum(ledger.load("relograde", order).order is None for order in names)
+    crash = "power cut " if power_cut else "kill -9   "
+    return (
+        f"{mode:9s} {crash} {len(names) / SECONDS:7.0f} orders/s  median {statistics.median(took):6.2f} ms  "
+        f"p99 {statistics.quantiles(took, n=100)[98]:6.2f} ms  lost {lost} of {len(names)}"
+    )
+
+
+def main() -> int:
+    for mode in ("everysec", "always"):
+        for power_cut in (False, True):
+            print(measure(mode, power_cut), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
