@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint types lock clean
+.PHONY: help setup demo test chaos run lint types lock clean
 
 VENV ?= .venv
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -43,6 +43,9 @@ test: setup ## every test (ARGS="-k name" for some)
 	@$(RUN) $(BIN)/python -m pytest $(ARGS)
 
 # Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
+chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the books (SEED=n ARGS="--orders 500")
+	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)
+
 run: setup ## the Procfile, against whatever the environment or .env names (WORKERS=n)
 	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \
 		start --concurrency worker=$(WORKERS),flower=1

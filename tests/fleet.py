@@ -13,6 +13,8 @@ from typing import Any
 
 from celery import Celery
 
+from sandbox.server import Sandbox
+
 ROOT = Path(__file__).parent.parent
 QUICK = {
     "COUNTERSIGN_CONCURRENCY": "30",
@@ -29,6 +31,17 @@ QUICK = {
     "OUTCOME_QUEUE": "shop",
 }
 """Settings of the contract, shortened so that a test need not wait."""
+
+
+def supplier_environment(sandbox: Sandbox) -> dict[str, str]:
+    """The settings that lead a worker to a sandbox."""
+    return {
+        "RELOGRADE_URL": sandbox.relograde_url,
+        "RELOGRADE_API_KEY": "sandbox-key",
+        "LOGITRAIL_URLS": ",".join(sandbox.logitrail_urls),
+        "LOGITRAIL_MERCHANT_ID": "sandbox",
+        "LOGITRAIL_SECRET": "sandbox-secret",
+    }
 
 
 def worker_line() -> list[str]:

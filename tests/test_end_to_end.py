@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from fleet import Fleet, wait_for
+from fleet import Fleet, supplier_environment, wait_for
 
 from sandbox.embedded_redis import EmbeddedRedis
 from sandbox.server import Sandbox
@@ -88,16 +88,6 @@ def fleet(tmp_path: Path, server: EmbeddedRedis, sandbox: Sandbox) -> Iterator[F
     running = Fleet(tmp_path, url, supplier_environment(sandbox))
     yield running
     running.stop()
-
-
-def supplier_environment(sandbox: Sandbox) -> dict[str, str]:
-    return {
-        "RELOGRADE_URL": sandbox.relograde_url,
-        "RELOGRADE_API_KEY": "sandbox-key",
-        "LOGITRAIL_URLS": ",".join(sandbox.logitrail_urls),
-        "LOGITRAIL_MERCHANT_ID": "sandbox",
-        "LOGITRAIL_SECRET": "sandbox-secret",
-    }
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from sandbox.server import Sandbox
 from tests.chaos.oracle import OPEN, Stranger, judge
 from tests.chaos.shop import Shop
 from tests.chaos.storm import Storm
-from tests.fleet import ROOT, Fleet
+from tests.fleet import ROOT, Fleet, supplier_environment
 
 LEASE = 13.0
 DEFAULTS = {"hold": 2.5, "finish_after": 2.0, "interval": 0.002, "for_seconds": 2.0}
@@ -23,11 +23,7 @@ QUEUE = "shop"
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
     return {
-        "RELOGRADE_URL": sandbox.relograde_url,
-        "RELOGRADE_API_KEY": "sandbox-key",
-        "LOGITRAIL_URLS": ",".join(sandbox.logitrail_urls),
-        "LOGITRAIL_MERCHANT_ID": "sandbox",
-        "LOGITRAIL_SECRET": "sandbox-secret",
+        **supplier_environment(sandbox),
         "COUNTERSIGN_CONCURRENCY": "60",
         "RETRY_SECONDS": "0.5,1,2,4,8",
     }
