@@ -30,10 +30,10 @@ def withdraw(self: Door, *args: Any, **kwargs: Any) -> None:
     self.receive(args, kwargs)
 
 
-@app.task(name="orders.step", base=Door)
+@app.task(name="orders.step", Request="worker.consumer:Request")
 def step(supplier: str, order_id: str) -> None:
     """A doorbell: look at this order. The ledger knows everything else, and rings again if this comes to nothing."""
     try:
-        service().executor.step(supplier, order_id)
+        service().threads.step(supplier, order_id)
     except redis.RedisError as error:
         log.error("ledger_unreachable", extra={"fields": {"error": type(error).__name__}})

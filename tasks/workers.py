@@ -3,7 +3,7 @@
 from worker.celery import app, progress
 
 
-@app.task(name="workers.beat")
+@app.task(name="workers.beat", send_events=False)
 def beat() -> None:
     """This worker has taken a message."""
     progress.note()

@@ -59,7 +59,7 @@ class Shop:
         self.supplier = Supplier()
         clients = dict.fromkeys(LANES, self.supplier)
         self.executor = Executor(self.ledger, policies, clients, jitter=lambda: 0.0)
-        self.doors = Doors(settings, self.ledger, self.messages, self.outbox, self.executor)
+        self.doors = Doors(settings, self.ledger, self.messages, self.outbox, self.executor, self.first_step)
 
     def send(self, door, *args, **kwargs):
         """As it comes out of the broker."""
@@ -75,6 +75,9 @@ class Shop:
         """Does what the dispatcher and a worker would do now."""
         picked, _ = self.ledger.dispatch(supplier, account, 10)
         return [self.executor.step(supplier, order_id) for order_id in picked]
+
+    def first_step(self, supplier, order_id):
+        return self.executor.step(supplier, order_id, direct=True)
 
     def told(self):
         """What goes out to the web app from now on, each once, in the order in which it was first sent."""

@@ -17,7 +17,7 @@ from worker.service import service
 
 log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")
-"""The arguments that Flower, events and logs may show."""
+"""The arguments that Flower, events and logs may show, short enough for a column of Flower's table."""
 SHOWN_LENGTH = 64
 ETA_AHEAD = timedelta(hours=1)
 """A message that asks to be held longer than this is refused: it would sit in one worker's memory."""
@@ -144,9 +144,5 @@ def _raw(message: Any) -> str:
 
 def _shown(message: Any) -> str:
     _, given = _arguments(message)
-    shown = {
-        name: value
-        for name, value in given.items()
-        if name in SHOWN and isinstance(value, str) and len(value) <= SHOWN_LENGTH
-    }
-    return repr(shown)
+    shown = [given.get(name) for name in SHOWN]
+    return "/".join(value for value in shown if isinstance(value, str) and len(value) <= SHOWN_LENGTH)

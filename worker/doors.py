@@ -6,6 +6,7 @@ here raises for bad input. `redis.RedisError` passes through: the task then leav
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -40,13 +41,21 @@ class Doors:
     """The doors of the contract, behind Celery."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, messages: Messages, outbox: Outbox, executor: Executor
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        messages: Messages,
+        outbox: Outbox,
+        executor: Executor,
+        start: Callable[[str, str], object] | None = None,
     ) -> None:
+        """`start` takes the first step of an order that was just accepted; by default it is left to the dispatcher."""
         self.settings = settings
         self.ledger = ledger
         self.messages = messages
         self.outbox = outbox
         self.executor = executor
+        self.start = start
 
     def receive(self, door: str, args: Any, kwargs: Any) -> str:
         """Takes one message for `door`; returns what came of it, a static word."""
@@ -107,16 +116,9 @@ class Doors:
         boundaries.reach(boundaries.ORDER_OPENED)
         if opened.result == "conflict":
             raise Refused("conflicting_request", _conflict(opened.differs))
-        if opened.result == "opened":
-            self._first_step(order)
+        if opened.result == "opened" and self.start:
+            self.start(order.supplier, order.order_id)
         return opened.result
-
-    def _first_step(self, order: Order) -> None:
-        """The order is safe in the ledger: whatever goes wrong here, the dispatcher finds it."""
-        try:
-            self.executor.step(order.supplier, order.order_id, direct=True)
-        except Exception:
-            log.exception("step_failed", extra={"fields": {"supplier": order.supplier, "order_id": order.order_id}})
 
     def _requested(self, data: dict[str, Any]) -> Order:
         supplier, now = data["supplier"], self.ledger.time()

@@ -3,7 +3,6 @@
 import json
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,29 +29,20 @@ class Executor:
         ledger: Ledger,
         policies: Mapping[str, Policy],
         clients: Mapping[tuple[str, str | None], Any],
-        share: int = 60,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
     ) -> None:
-        """`share`: threads of this process that one supplier may hold, so that one that hangs cannot take them all."""
         self.ledger = ledger
         self.policies = policies
         self.clients = clients
         self.jitter = jitter
         self.monotonic = monotonic
-        self._shares = {supplier: threading.BoundedSemaphore(share) for supplier in policies}
 
     def step(self, supplier: str, order_id: str, *, direct: bool = False) -> str:
-        """One turn of one order; returns what came of it, a static word. Raises `redis.RedisError` before the call."""
-        share = self._shares[supplier]
-        if not share.acquire(blocking=False):
-            return "no_thread"
-        try:
-            return self._turn(supplier, order_id, direct)
-        finally:
-            share.release()
+        """One turn of one order; returns what came of it, a static word. Raises `redis.RedisError` before the call.
 
-    def _turn(self, supplier: str, order_id: str, direct: bool) -> str:
+        `direct`: without having been dispatched, which the ledger allows when the lane is free.
+        """
         claimed = self.ledger.claim(supplier, order_id, direct=direct)
         if claimed.result != "claimed" or claimed.order is None:
             return claimed.result
