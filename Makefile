@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos run lint types lock clean
+.PHONY: help setup demo test simulate mutants chaos run lint types lock clean
 
 VENV ?= .venv
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -20,6 +20,8 @@ SEED ?= 1
 ORDERS ?= 200
 KEEP ?=
 WORKERS ?= 1
+RUNS ?= 10000
+JOBS ?= 2
 UPGRADE ?=
 
 help: ## what there is
@@ -43,6 +45,12 @@ test: setup ## every test (ARGS="-k name" for some)
 	@$(RUN) $(BIN)/python -m pytest $(ARGS)
 
 # Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
+simulate: setup ## seeded runs on a virtual clock, and every (boundary, answer) pair (RUNS=n SEED=n JOBS=n)
+	@$(RUN) $(BIN)/python -m tests.simulation --runs $(RUNS) --seed $(SEED) --jobs $(JOBS)
+
+mutants: setup ## plants deliberate faults, one at a time; the simulation must see each
+	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS)
+
 chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the books (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)
 

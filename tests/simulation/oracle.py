@@ -1,0 +1,150 @@
+"""The judge at the end of a run: the suppliers' books against what the ledger says and what the web app was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.books import Entry
+from tests.simulation.clock import START
+from tests.simulation.plan import OrderPlan
+from tests.simulation.reasons import unjustified
+from worker import answers as say
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+Key = tuple[str, str]
+END_TYPES = {
+    "confirmed": "order.confirmed",
+    "cancelled": "order.cancelled",
+    "withdrawn": "order.withdrawn",
+    "resolved": "order.resolved",
+    "dead": "order.dead_lettered",
+}
+NOT_PASSIVE = say.Rejected("order_not_passive", "order_not_passive")
+SUPERSEDED = ("order.pending", "order.deadline_warning")
+
+
+class Oracle:
+    """Collects what is sent to the web app while the run goes on; `judge` looks at everything when it has ended."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._first: dict[tuple[str, Key], list[int]] = {}
+        self._types: dict[tuple[Key, int], str] = {}
+        self._bodies: dict[str, dict[str, Any]] = {}
+
+    def sends(self, channel: str, key: Key, sequence: int, body: dict[str, Any]) -> None:
+        """An outcome leaves: it is on disk, its id never meant anything else, and those before it have left."""
+        if not self.world.on_disk(f"sim:{{{key[0]}}}:outcomes:{key[1]}", str(sequence)):
+            self.world.violate("disk", f"{body['type']} {body['id']} was told before it was on disk")
+        if self._bodies.setdefault(body["id"], body) != body:
+            self.world.violate("id", f"{body['id']} was told with two meanings")
+        sent = self._first.setdefault((channel, key), [])
+        self._types[key, sequence] = body["type"]
+        if sequence in sent:
+            return
+        # A frozen teller may still say what a later outcome has superseded: nothing can call a POST back.
+        if sent and sequence < max(sent) and body["type"] not in SUPERSEDED:
+            self.world.violate("order", f"{body['id']} was told after {max(sent)} by {channel}")
+        sent.append(sequence)
+        if channel == "post":
+            self._taken_before(key, sequence)
+
+    def _taken_before(self, key: Key, sequence: int) -> None:
+        for earlier in self._first["post", key]:
+            name = f"{key[0]}.{key[1]}.{earlier}"
+            if (
+                earlier < sequence
+                and name not in self.world.shop.bodies
+                and self._types[key, earlier] not in SUPERSEDED
+            ):
+                self.world.violate("order", f"{name} was not taken when {sequence} was posted")
+
+    def was_told(self, key: Key, kind: str) -> bool:
+        """True when an outcome of this type was sent for the order."""
+        return any(told == kind for (name, _), told in self._types.items() if name == key)
+
+    def judge(self) -> int:
+        """Every order; returns how many were judged."""
+        self.world.watch.audit()
+        for supplier in self.world.suppliers:
+            self.world.watch.rate(supplier, self.world.plan.per_minute if supplier == "relograde" else 0)
+        for plan in self.world.plan.orders:
+            entry = self.world.books[plan.supplier].orders[plan.order_id]
+            for rule, text in self._faults(plan, entry):
+                self.world.violate(rule, f"{plan.number}: {text}")
+        return len(self.world.plan.orders)
+
+    def _faults(self, plan: OrderPlan, entry: Entry) -> Iterator[tuple[str, str]]:
+        record = self.world.record(plan.supplier, plan.order_id)
+        state = record.get("state")
+        if state is None:
+            yield "lost", "its message was sent, and the ledger has no order"
+            return
+        if (plan.supplier, plan.order_id) not in self.world.shop.heard:
+            yield "told", "its acceptance was never told"
+        wrong = self._wrong_end(plan, entry, record)
+        if wrong:
+            yield wrong
+        yield from self._broken(plan, entry, record)
+        yield from self._untold(plan, record)
+
+    def _broken(self, plan: OrderPlan, entry: Entry, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """Promises that show only at the end."""
+        state = record["state"]
+        if (plan.supplier, plan.order_id) in self.world.marked and state != "withdrawn" and not self.world.doubted:
+            yield "withdraw", f"withdrawn before its confirm came, and now {state}"
+        shown = [visit.answer for visit in entry.visits if visit.finished]
+        codes = [answer.tracking_code for answer in shown if isinstance(answer, say.Confirmed) and answer.tracking_code]
+        if codes and state == "confirmed" and not record.get("tracking_code") and not self.world.forgot:
+            yield "proof", "an answer showed the tracking code, and it is gone"
+        first = entry.visits[0] if entry.visits else None
+        refused_first = first and first.applied and first.answer == NOT_PASSIVE
+        # Nothing was unresolved before it when its own intent is the first there was.
+        alone = refused_first and first and entry.intents[0][1] == first.claim
+        if record.get("inferred") == "1" and alone and not any(visit.forgotten for visit in entry.visits):
+            yield "inference", "its first confirm was refused: it was confirmed by somebody else"
+        since = float(record.get("requeued_at", "inf"))
+        if state == "dead" and float(record["letter_at"]) >= since and not any(at >= since for at in entry.called):
+            yield "requeue", f"requeued, and dead again of {record.get('reason')} before any call"
+
+    def _wrong_end(self, plan: OrderPlan, entry: Entry, record: dict[str, str]) -> tuple[str, str] | None:
+        state, reason = record["state"], record.get("reason")
+        if state in ("accepted", "submitted", "pending"):
+            return "stuck", f"still {state} after {self.world.clock.now - START:.0f} s"
+        delivered = entry.status == "finished" and plan.ending != "incomplete"
+        shipped = plan.supplier == "logitrail" and entry.ended_at
+        if state == "confirmed" and not (delivered or shipped or plan.ending == "elsewhere"):
+            return "wrong_end", f"confirmed, and at the supplier it is {entry.status}"
+        if state == "cancelled" and entry.status != "cancelled":
+            return "wrong_end", f"cancelled, and at the supplier it is {entry.status}"
+        if state in ("withdrawn", "resolved") and entry.effects and not self._allowed(plan, state):
+            return "wrong_end", f"{state}, and it was confirmed with the supplier"
+        if state == "dead":
+            why = unjustified(self.world, plan, entry, record, str(reason))
+            return ("wrong_end", f"dead, {reason}: {why}") if why else None
+        return None
+
+    def _allowed(self, plan: OrderPlan, state: str) -> bool:
+        """A person may close what the machine could not decide."""
+        return state == "resolved"
+
+    def _untold(self, plan: OrderPlan, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+        key = (plan.supplier, plan.order_id)
+        last = int(record.get("sequence", 0))
+        kept = self.world.site.client.hgetall(f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}")
+        for sequence in range(1, last + 1):
+            quiet = sequence < last and any(f'"{kind}"' in kept.get(str(sequence), "") for kind in SUPERSEDED)
+            name = f"{key[0]}.{key[1]}.{sequence}"
+            if not quiet and name not in self.world.shop.bodies:
+                yield "told", f"outcome {sequence} of {last} was never taken"
+        bodies = [self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{number}") for number in range(1, last + 1)]
+        types = [(body["type"], body["data"]["reason"]) for body in bodies if body]
+        wanted = END_TYPES.get(record["state"])
+        if wanted and not any(kind == wanted and self._means(record, reason) for kind, reason in types):
+            yield "told", f"it is {record['state']}, and {wanted} was never told"
+
+    def _means(self, record: dict[str, str], reason: str | None) -> bool:
+        return record["state"] != "dead" or reason == record.get("reason")

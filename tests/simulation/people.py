@@ -1,0 +1,95 @@
+"""People and strangers: withdraws, requeues (twice at once), resolves, holds, hints, forgeries, conflicts, garbage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import redis
+
+from tests.simulation.clock import START
+from tests.simulation.plan import Event, OrderPlan
+from tests.simulation.scheduler import Actor
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class People:
+    """Does what the plan's events say, each at its time. A person works at a process of their own."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def begin(self) -> None:
+        """Puts the events on the clock."""
+        for event in self.world.plan.events:
+            act = getattr(self, f"_{event.kind}", None)
+            if act is not None:
+                self.world.scheduler.at(START + event.at, lambda act=act, event=event: self._do(act, event))
+
+    def _do(self, act: object, event: Event) -> None:
+        plan = next((order for order in self.world.plan.orders if order.number == event.order), None)
+        if plan is not None or event.order is None:
+            self.world.injected(event.kind)
+            act(event, plan)  # type: ignore[operator]
+
+    def _name(self, plan: OrderPlan) -> dict[str, str]:
+        return {"supplier": plan.supplier, "order_id": plan.order_id}
+
+    def _hint(self, event: Event, plan: OrderPlan) -> None:
+        self.world.broker.send("orders.hint", self._name(plan), plan.order_id)
+
+    def _withdraw(self, event: Event, plan: OrderPlan) -> None:
+        self.world.broker.send("orders.withdraw", self._name(plan), plan.order_id)
+
+    def _repeat(self, event: Event, plan: OrderPlan) -> None:
+        self.world.broker.send("orders.confirm", self.world.shop.request(plan), plan.order_id)
+
+    def _conflict(self, event: Event, plan: OrderPlan) -> None:
+        self.world.broker.send("orders.confirm", self.world.shop.request(plan, "another"), plan.order_id)
+
+    def _garbage(self, event: Event, plan: OrderPlan | None) -> None:
+        self.world.broker.send("orders.confirm", {"supplier": "relograde", "order_id": "?", "colour": "blue"})
+
+    def _forge(self, event: Event, plan: OrderPlan) -> None:
+        """Relograde's webhook proves nothing; of Logitrail, one about an order that nobody knows."""
+        if plan.supplier == "relograde":
+            self.world.shop.webhook_relograde(plan.order_id, 0.0, 2)
+        else:
+            self.world.shop.webhook_logitrail("f" * 24, "confirmed", "FORGED", 2)
+
+    def _requeue(self, event: Event, plan: OrderPlan) -> None:
+        """Two people at once, the second a moment later, both between the other's reading and writing."""
+        for seconds in (0.0, event.seconds):
+            self.world.scheduler.at(self.world.clock.now + seconds, lambda: self._operator(plan, "requeue"))
+
+    def _resolve(self, event: Event, plan: OrderPlan) -> None:
+        self.world.scheduler.at(self.world.clock.now, lambda: self._operator(plan, "resolve"))
+
+    def _operator(self, plan: OrderPlan, what: str) -> Actor:
+        letters = self.world.workers[0].dead_letters
+        key = f"{plan.supplier}/{plan.order_id}"
+
+        def run() -> None:
+            try:
+                done = letters.requeue(key) if what == "requeue" else letters.resolve(key, "seen")
+            except redis.ConnectionError:
+                done = "no ledger"
+            self.world.note(f"{what} {key}: {done or 'done'}")
+
+        return Actor("operator", None, plan.order_id, run)
+
+    def _hold(self, event: Event, plan: OrderPlan | None) -> None:
+        self._lane(event.word, True, event.seconds)
+
+    def _lane(self, supplier: str, hold: bool, seconds: float = 0.0) -> None:
+        ledger = self.world.workers[0].ledger
+        if self.world.clock.now < self.world.down_until:
+            self.world.scheduler.at(self.world.down_until, lambda: self._lane(supplier, hold, seconds))
+        elif hold:
+            ledger.hold(supplier, None, "a person")
+            # Twice: a restart may forget the first.
+            for late in (0.0, 30.0):
+                self.world.scheduler.at(self.world.clock.now + seconds + late, lambda: self._lane(supplier, False))
+        else:
+            ledger.release(supplier, None)

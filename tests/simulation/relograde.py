@@ -1,0 +1,71 @@
+"""The books of Relograde: confirm by status, held for up to 33 s; two confirms at once would both take effect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tests.simulation import behaviours as do
+from tests.simulation.books import Books, Entry, Visit
+from worker import answers as say
+
+DAY = 86400.0
+UNSETTLED = 600.0
+"""Seconds for which the lines of a half cancelled order are not settled."""
+
+
+class Relograde(Books):
+    """`created` until a confirm takes effect; then finished, pending or cancelled as the plan's `ending` says."""
+
+    supplier = "relograde"
+
+    def judge(self, entry: Entry, visit: Visit) -> None:
+        if visit.kind == "read":
+            visit.answer = do.BEFORE.get(visit.behaviour)
+            return
+        refusal = do.NO_EFFECT[self.supplier].get(visit.behaviour)
+        if refusal is not None or visit.behaviour == "lost_request":
+            visit.answer = refusal
+        elif visit.sent_at > entry.created_at + DAY:
+            visit.answer = say.Rejected("order_expired")
+        else:
+            visit.effect = entry.status == "created"
+
+    def take_effect(self, entry: Entry, visit: Visit) -> None:
+        ending, plan = entry.plan.ending, entry.plan
+        if ending.startswith(("pending", "half")):
+            entry.status = "pending"
+            self.world.scheduler.at(self.world.clock.now + plan.settles, lambda: self._settle(entry))
+            return
+        self._end(entry, "cancelled" if ending == "cancelled" else "finished")
+
+    def _settle(self, entry: Entry) -> None:
+        self._end(entry, "finished" if entry.plan.ending == "pending" else "cancelled")
+
+    def _end(self, entry: Entry, status: str) -> None:
+        entry.status, entry.ended_at = status, self.world.clock.now
+        self.world.note(f"relograde: {entry.plan.number} is {status}")
+        for seconds, *_, deliveries in entry.plan.hooks if status == "finished" else ():
+            self.world.shop.webhook_relograde(entry.plan.order_id, seconds, deliveries)
+
+    def answer(self, entry: Entry, visit: Visit) -> say.Answer:
+        shown = datetime.fromtimestamp(entry.created_at, UTC)
+        if visit.kind == "confirm" and not visit.effect:
+            return say.Unknown("can not be confirmed", refused=True)
+        if entry.status == "created" or visit.behaviour == "says_created":
+            return say.Created(created_at=shown)
+        since = 0.0 if entry.ended_at is None else self.world.clock.now - entry.ended_at
+        if entry.status == "finished":
+            return say.Confirmed(_lines("finished", self.delivers(entry, since)), created_at=shown)
+        if entry.status == "pending":
+            return say.Pending(_lines("pending", False), shown)
+        late = entry.plan.ending == "half_cancelled" and since < UNSETTLED
+        return say.Cancelled(_lines("pending" if late else "cancelled", False), shown)
+
+    def delivers(self, entry: Entry, since: float) -> bool:
+        """Whether a finished order has something to deliver on every line, `since` seconds after its end."""
+        return entry.plan.ending != "incomplete" and (entry.plan.ending != "incomplete_once" or since > 0.06)
+
+
+def _lines(status: str, deliverable: bool) -> tuple[say.Line, ...]:
+    first = say.Line("TAG-1", "finished", True) if status == "pending" else say.Line("TAG-1", status, deliverable)
+    return (first, say.Line("TAG-2", status, deliverable))

@@ -1,0 +1,93 @@
+"""Small plans for the holes that drafts of the design had: each was found by reading, and is rare by chance."""
+
+from dataclasses import replace
+
+from tests.simulation.plan import Event, Fault, OrderPlan, Plan
+
+DAY = 86400.0
+OTHERS = (
+    OrderPlan(2, "relograde", arrives=3.0, ending="pending", settles=30.0),
+    OrderPlan(3, "logitrail", arrives=4.0, ending="confirmed"),
+)
+
+
+def _relograde(**changed: object) -> OrderPlan:
+    return replace(OrderPlan(1, "relograde"), **changed)  # type: ignore[arg-type]
+
+
+def _logitrail(**changed: object) -> OrderPlan:
+    return replace(OrderPlan(1, "logitrail", ending="confirmed", details=True), **changed)  # type: ignore[arg-type]
+
+
+def _scene(order: OrderPlan, *struck: Fault | Event, **changed: object) -> Plan:
+    faults = tuple(one for one in struck if isinstance(one, Fault))
+    events = tuple(one for one in struck if isinstance(one, Event))
+    plan = Plan(seed=0, orders=(order, *OTHERS), faults=faults, events=events, channels=("post",))
+    return replace(plan, **changed)  # type: ignore[arg-type]
+
+
+def _restarts() -> dict[str, Plan]:
+    """The last second before a restart is lost, at each moment of a confirm."""
+    points = ("order_opened", "claimed", "connect", "bytes_sent", "answer_received", "write!", "take!", "outcome_taken")
+    found = {}
+    for supplier, order in (("relograde", _relograde(takes=3.0)), ("logitrail", _logitrail(takes=3.0))):
+        for point in points:
+            strike = Fault("restart", point, 1, 0.5)
+            for sync in ("plain",):
+                name = f"a lost second at {point}, {supplier}, {sync}"
+                found[name] = _scene(order, strike, Event("hint", 5.0, 1), lossy=True, sync=sync)
+    return found
+
+
+def _edges() -> dict[str, Plan]:
+    """Pauses between intent and send near the last safe moment, and confirms that come at it."""
+    pauses = {
+        f"{seconds} s before the send, {life} s of life": _scene(
+            _relograde(life=life), Fault("pause", "connect", 1, seconds, order=0)
+        )
+        for seconds in (0.0, 2.5, 4.0)
+        for life in (30.5, 32.0, 33.0, 60.0)
+    }
+    late = _relograde(life=90.0, confirms=("unavailable",) * 6)
+    return {**pauses, "one last chance": _scene(late), "the answer is lost at the deadline": _scene(
+        _relograde(life=60.0, confirms=("lost_answer",))
+    )}  # fmt: skip
+
+
+def scenes() -> dict[str, Plan]:
+    """By name."""
+    gone = Event("requeue", 60.0, 1, seconds=0.0)
+    slow = _relograde(confirms=("slow_reset",), reads=("ok", "unauthorized"))
+    found = {
+        "a refusal disproved the inference": _scene(
+            _logitrail(ending="elsewhere", confirms=("ok", "lost_request")), gone
+        ),
+        "a withdraw overtakes its confirm": _scene(_relograde(arrives=5.0), Event("withdraw", 1.0, 1)),
+        "a withdraw overtakes, logitrail": _scene(_logitrail(arrives=5.0), Event("withdraw", 1.0, 1)),
+        "a withdraw while it is unknown": _scene(_relograde(confirms=("lost_answer",)), Event("withdraw", 48.0, 1)),
+        "an old order is requeued": _scene(
+            _logitrail(confirms=("invalid_request",)), Event("requeue", 4 * DAY, 1), days=12.0
+        ),
+        "requeued with money": _scene(_relograde(confirms=("insufficient_balance",)), gone),
+        "requeued after a withdraw": _scene(
+            _relograde(confirms=("insufficient_balance",)), Event("withdraw", 30.0, 1), gone
+        ),
+        "a hint before it is settled": _scene(slow, Event("hint", 6.0, 1), Event("hint", 20.0, 1)),
+        "a hint at Logitrail": _scene(_logitrail(confirms=("slow_reset",)), Event("hint", 10.0, 1)),
+        "a 401 on the question": _scene(_relograde(confirms=("slow_reset",), reads=("unauthorized",))),
+        "no connection for the question": _scene(_logitrail(confirms=("lost_answer", "unavailable"))),
+        "no connection after a slow one": _scene(_logitrail(confirms=("slow_reset", "unavailable", "unavailable"))),
+        "created while pending": _scene(_relograde(ending="pending", settles=300.0, reads=("says_created",) * 3)),
+        "a late answer with its tracking code": _scene(
+            _logitrail(), Fault("freeze", "answer_received", 1, 400.0, order=0)
+        ),
+        "few calls": _scene(_relograde(reads=("ok", "ok"), ending="pending"), per_minute=2),
+        "a refusal after a lost answer": _scene(_logitrail(confirms=("lost_answer", "invalid_request"))),
+        "other hosts": _scene(_logitrail(confirms=("error_before",) * 9)),
+    }
+    for seconds in (20.0, 70.0, 400.0):
+        for kind, order in (("relograde", _relograde()), ("logitrail", _logitrail())):
+            for point in ("claimed", "intent_written", "connect"):
+                name = f"frozen for {seconds} s at {point}, {kind}"
+                found[name] = _scene(order, Fault("freeze", point, 1, seconds, order=0))
+    return {**found, **_restarts(), **_edges()}

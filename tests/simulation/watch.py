@@ -1,0 +1,165 @@
+"""What is checked while a run goes on: at every confirm that leaves, every write, every outcome that is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation import behaviours as do
+from tests.simulation.books import Entry, Visit
+from tests.simulation.clock import START
+from worker import answers as say
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SETTLE = {"relograde": 40.0, "logitrail": 60.0}
+WITHIN, MARGIN = 86400.0, 30.0
+HOST_STAYS = 600.0
+BLINK = 0.01
+"""Seconds by which two of the run's clocks may differ: what a few scripts take."""
+
+
+class Watch:
+    """Judges each step by the suppliers' books and the public rules, never by the policy."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._lost: list[tuple[float, float]] = []
+
+    def sent(self, supplier: str, entry: Entry, visit: Visit) -> None:
+        """A call passes its gate: may it?"""
+        self.world.note(f"{supplier}: {visit.kind} of {entry.plan.number} is sent ({visit.behaviour})")
+        if visit.sent_at > visit.send_by + BLINK:
+            self.world.violate("late_send", f"{entry.plan.number}: sent {visit.sent_at - visit.send_by:.1f} s late")
+        visit.forgotten = any(since - BLINK < visit.opened_at <= until for since, until in self._lost)
+        if visit.kind != "confirm":
+            return
+        self._deadline(supplier, entry, visit)
+        self._intent(supplier, entry, visit)
+        unresolved = [earlier for earlier in entry.confirms() if not _did_nothing(earlier)]
+        for earlier in unresolved:
+            if supplier == "relograde":
+                self._asked(entry, earlier, visit)
+            else:
+                self._inferred(entry, earlier, visit)
+        if supplier == "logitrail" and unresolved:
+            self._same_host(entry, unresolved, visit)
+
+    def _deadline(self, supplier: str, entry: Entry, visit: Visit) -> None:
+        if supplier != "relograde":
+            return
+        plan = entry.plan
+        last = START + plan.arrives - (WITHIN - plan.life) + WITHIN - MARGIN
+        if any(self._showed_earlier(seen) for seen in entry.visits):
+            last -= plan.earlier
+        if visit.sent_at > last + BLINK:
+            self.world.violate("deadline", f"{plan.number}: confirmed {visit.sent_at - last:.2f} s too late")
+
+    def _showed_earlier(self, visit: Visit) -> bool:
+        return visit.applied and not visit.forgotten and getattr(visit.answer, "created_at", None) is not None
+
+    def _intent(self, supplier: str, entry: Entry, visit: Visit) -> None:
+        """The ledger knows of this very attempt before its first byte leaves, and the order is not taken back."""
+        record = self.world.record(supplier, entry.plan.order_id)
+        if record.get("state") == "withdrawn":
+            self.world.violate("withdrawn", f"{entry.plan.number}: confirmed after it was withdrawn")
+        if self.world.oracle.was_told((supplier, entry.plan.order_id), "order.withdrawn"):
+            self.world.violate("withdrawn", f"{entry.plan.number}: confirmed after order.withdrawn was told")
+        if supplier == "relograde" and "requeued_at" in record and not self.world.forgot:
+            since = float(record["requeued_at"])
+            if not any(read.kind == "read" and read.sent_at >= since for read in entry.visits):
+                self.world.violate("requeue", f"{entry.plan.number}: requeued, and confirmed without a question")
+        known = int(record.get("attempts", 0))
+        if not self.world.forgot and known < len(entry.confirms()) + 1:
+            self.world.violate("intent", f"{entry.plan.number}: confirm sent, {known} attempts written")
+
+    def _asked(self, entry: Entry, earlier: Visit, visit: Visit) -> None:
+        """Relograde: a read that was sent after the settle time said `created`, or that confirm surely did nothing."""
+        settled = earlier.send_by + SETTLE["relograde"]
+        if earlier.forgotten:
+            settled = earlier.sent_at + do.HELD
+        asked = any(
+            read.kind == "read" and read.delivered and read.sent_at > settled and isinstance(read.answer, say.Created)
+            for read in entry.visits
+        )
+        if not asked:
+            since = visit.sent_at - earlier.sent_at
+            self.world.violate("repeat", f"{entry.plan.number}: confirmed again after {since:.1f} s without asking")
+
+    def _inferred(self, entry: Entry, earlier: Visit, visit: Visit) -> None:
+        """Logitrail: the repeat is the question: after the settle time, without a body."""
+        since, number = visit.sent_at - earlier.sent_at, entry.plan.number
+        if (visit.sent_at <= earlier.send_by + SETTLE["logitrail"] and not earlier.forgotten) or since <= do.HELD:
+            self.world.violate("repeat", f"{number}: asked again after {since:.1f} s")
+        if visit.body:
+            self.world.violate("question", f"{number}: a question with a body")
+
+    def _same_host(self, entry: Entry, unresolved: list[Visit], visit: Visit) -> None:
+        """For ten minutes from the first intent whose confirm may have had its effect."""
+        first = unresolved[0]
+        nothing = {seen.claim for seen in entry.confirms() if _did_nothing(seen)}
+        since = min((when for when, claim in entry.intents if claim not in nothing), default=first.sent_at)
+        if visit.sent_at - since < HOST_STAYS and visit.host != first.host and not first.forgotten:
+            self.world.violate("host", f"{entry.plan.number}: asked host {visit.host}, sent to {first.host}")
+
+    def claimed(self, before: dict[str, str]) -> None:
+        """A step begins: no other step of this order may be under way."""
+        if "claim" in before and float(before["lease_until"]) > self.world.clock.now:
+            self.world.violate("lease", f"{before.get('reference')}: claimed while another step has it")
+
+    def permitted(self, supplier: str, arguments: dict[str, Any], *, probing: bool) -> None:
+        """A call is permitted: a held lane has one probe only. A confirm's intent has been written."""
+        order_id = arguments["id"]
+        if probing and self.world.site.client.call("HGET", f"sim:{{{supplier}}}:lane:-", "probe") != order_id:
+            self.world.violate("hold", f"{order_id}: called although its lane is held")
+        if arguments["kind"] == "confirm":
+            intent = (self.world.clock.now, arguments["claim"])
+            self.world.books[supplier].orders[order_id].intents.append(intent)
+
+    def wrote(self, claim: str) -> None:
+        """A step was written under `claim`: the ledger knows what that call's answer was."""
+        for books in self.world.books.values():
+            for entry in books.orders.values():
+                for visit in entry.visits:
+                    if visit.claim == claim:
+                        visit.applied, visit.applied_at = True, self.world.clock.now
+
+    def step_ended(self, claim: str | None) -> None:
+        """A step has come to its end, written or not."""
+        for books in self.world.books.values():
+            for entry in books.orders.values():
+                for visit in entry.visits:
+                    visit.finished = visit.finished or (visit.claim == claim and visit.delivered)
+
+    def forget(self, since: float) -> None:
+        """A restart lost everything written after `since`."""
+        self._lost.append((since, self.world.clock.now))
+        for books in self.world.books.values():
+            for entry in books.orders.values():
+                for visit in entry.visits:
+                    if visit.opened_at > since - BLINK or visit.applied_at > since:
+                        visit.forgotten = True
+                        visit.applied = visit.applied and visit.applied_at <= since
+
+    def rate(self, supplier: str, limit: int) -> None:
+        """No window of 60 seconds holds more calls than the lane's budget."""
+        sent: list[float] = self.world.books[supplier].sent
+        for first, last in zip(sent, sent[limit:], strict=False):
+            if limit and last - first < 60.0 and not self.world.forgot:
+                self.world.violate("budget", f"{supplier}: {limit + 1} calls in {last - first:.1f} s")
+
+    def audit(self) -> None:
+        """The recount of the whole ledger."""
+        for fault in self.world.site.audit(keys=["sim"], args=[f"{self.world.clock.now:.6f}"]):
+            self.world.violate("recount", fault)
+
+
+def _did_nothing(visit: Visit) -> bool:
+    """Its own answer proved that it had no effect, and the ledger was told so."""
+    return visit.applied and do.certain(visit.answer)
+
+
+def outcome_key(body: dict[str, Any]) -> tuple[str, str]:
+    """(supplier, order id) of an outcome; messages have their own."""
+    room, rest = body["id"].split(".", 1)
+    return room, rest.rsplit(".", 1)[0]

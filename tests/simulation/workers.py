@@ -1,0 +1,144 @@
+"""The worker's own parts, put together as `worker.service` does, on virtual time and a watched ledger."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from sandbox.embedded_redis import EmbeddedRedis
+from tests.simulation.tap import Tap
+from worker.dead_letters import DeadLetters
+from worker.dispatcher import Dispatcher
+from worker.doors import Doors
+from worker.executor import Executor
+from worker.ledger import Ledger
+from worker.ledger.ledger import Limits
+from worker.ledger.messages import Messages
+from worker.ledger.outbox import Outbox
+from worker.ledger.scripts import Scripts, Server
+from worker.ledger.views import Views
+from worker.outcomes import Teller
+from worker.policy import Policy, Rules
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+HERE = Path(__file__).parent
+RETRY = (2.0, 10.0, 60.0, 600.0, 3600.0)
+LANES = (("relograde", None), ("logitrail", None))
+ACCOUNTS = SimpleNamespace(accounts={"relograde": (None,), "logitrail": (None,)})
+NEVER = float("inf")
+
+
+class Site:
+    """What lasts longer than a run: a server of one's own, its connection, the scripts that are loaded there."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="simulation-")
+        self.server = EmbeddedRedis(Path(self._folder.name), own=True)
+        self.server.start()
+        self.client: Any = Tap(self.server.port)
+        # The disk is simulated; the real one would only cost time.
+        self.client.call("CONFIG", "SET", "appendonly", "no")
+        self.registered: dict[str, Any] = {}
+        self.audit = self._script("audit")
+        self.peek = self._script("peek")
+        self.disk = self._script("disk")
+
+    def _script(self, name: str) -> Any:
+        return self.client.register_script((HERE / f"{name}.lua").read_text(encoding="utf-8"))
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.stop()
+        self._folder.cleanup()
+
+
+class WatchedScripts(Scripts):
+    """The real scripts. Before and after each, the world may strike; a server that is down answers nobody."""
+
+    def __init__(self, world: World, site: Site, server: Server) -> None:
+        super().__init__(site.client, "sim", clock=world.clock, run_id=lambda: world.run_id, server=server)
+        self._registered = site.registered
+        self.world = world
+
+    def run(self, name: str, room: str, **arguments: Any) -> dict[str, Any]:
+        world = self.world
+        world.point(f"{name}?")
+        world.clock.tick()
+        if world.clock.now < world.down_until:
+            raise redis.ConnectionError("down")
+        answer = super().run(name, room, **arguments)
+        world.ran(name, room, arguments, answer)
+        world.point(f"{name}!")
+        return answer
+
+
+class _Here:
+    """In place of a pool: deliveries one after the other, in the action's own thread."""
+
+    def submit(self, call: Callable[..., Any], *words: Any) -> Future[None]:
+        done: Future[None] = Future()
+        call(*words)
+        done.set_result(None)
+        return done
+
+
+class Worker:
+    """One worker process. `incarnation` counts its starts."""
+
+    def __init__(self, world: World, number: int) -> None:
+        plan = world.plan
+        self.number = number
+        self.incarnation = 1
+        self.frozen_until = 0.0
+        server = Server(synced=plan.sync == "always")
+        scripts = WatchedScripts(world, world.site, server)
+        self.ledger = _ledger(world, scripts)
+        messages = Messages(scripts, plan.channels, 30 * 86400.0)
+        self.outbox = Outbox(scripts, plan.channels, RETRY)
+        clients = {(supplier, None): books for supplier, books in world.books.items()}
+        self.executor = Executor(self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter)
+        self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._start)  # type: ignore[arg-type]
+        lanes = [lane for lane in LANES if lane[0] in world.suppliers]
+        self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring)
+        self.dispatcher._tend_at = NEVER
+        self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
+        self.teller._pool = _Here()  # type: ignore[assignment]
+        self.dead_letters = DeadLetters(self.ledger, messages, self.outbox, Views(self.ledger, LANES))
+
+    def _start(self, supplier: str, order_id: str) -> None:
+        """The first step, in the door's own action instead of a thread beside it."""
+        self.executor.step(supplier, order_id, direct=True)
+
+
+def policies(pending_limit: float) -> dict[str, Policy]:
+    """The contract's rules with a coarser schedule of re-checks, so that a week costs few calls."""
+    relograde = Rules(
+        reads=True,
+        settle=40.0,
+        confirm_within=86400.0,
+        margin=30.0,
+        recheck=(15.0, 60.0, 600.0, 7200.0, 43200.0),
+        pending_limit=pending_limit,
+        retry=RETRY,
+    )
+    logitrail = Rules(reads=False, settle=60.0, give_up=259200.0, retry=RETRY, hosts=2)
+    return {"relograde": Policy(relograde), "logitrail": Policy(logitrail)}
+
+
+def _ledger(world: World, scripts: Scripts) -> Ledger:
+    limits = {"relograde": Limits(world.plan.per_minute, 60, 50.0), "logitrail": Limits(0, 60, 35.0)}
+    return Ledger(
+        scripts,
+        policies(world.plan.pending_limit),
+        limits,
+        channels=world.plan.channels,
+        retry=RETRY,
+    )
