@@ -11,6 +11,7 @@ from tests.simulation.scheduler import Actor
 from worker import boundaries
 
 if TYPE_CHECKING:
+    from tests.simulation.workers import Worker
     from tests.simulation.world import World
 
 VISIBILITY = 180.0
@@ -92,6 +93,22 @@ class Broker:
             if message is not None:
                 again = lambda message=message: None if message.done else self._deliver(message)  # noqa: E731
                 self.world.scheduler.at(self.world.clock.now + seconds, again)
+
+    def first_step(self, worker: Worker, supplier: str, order_id: str) -> None:
+        """The step that the door starts beside itself."""
+        started = worker.incarnation
+
+        def step() -> None:
+            try:
+                worker.executor.step(supplier, order_id, direct=True)
+            except redis.RedisError:
+                self.world.note("the first step comes to nothing: no ledger")
+
+        def begin() -> Actor | None:
+            alive = worker.incarnation == started
+            return self.world.begin(Actor("first step", worker, order_id, step)) if alive else None
+
+        self.world.scheduler.at(self.world.clock.now, begin)
 
     def _step(self, number: int, supplier: str, order_id: str) -> Actor | None:
         worker = self.world.worker(number)

@@ -23,7 +23,8 @@ TROUBLES = ("unavailable", "error_before", "error_after", "unauthorized", "rate_
 def plan(seed: int) -> Plan:
     """The plan of one seed."""
     rng = random.Random(seed)
-    orders = tuple(_order(rng, number) for number in range(1, 4 + (rng.random() < 0.3)))
+    suppliers = rng.choice((("relograde",), ("logitrail",), ("relograde", "logitrail"), ("relograde", "logitrail")))
+    orders = tuple(_order(rng, number, suppliers) for number in range(1, 4 + (rng.random() < 0.2)))
     lossy = rng.random() < 0.25
     events = [*_messages(rng), *_people(rng, orders)]
     if rng.random() < 0.15:
@@ -39,13 +40,13 @@ def plan(seed: int) -> Plan:
         sync="plain" if lossy or rng.random() < 0.8 else "always",
         lossy=lossy,
         per_minute=rng.choice((50, 50, 50, 2, 0)),
-        pace=rng.choice((0.25, 5.0, 30.0)),
+        pace=rng.choice((0.25, 5.0, 20.0, 60.0)),
         pending_limit=rng.choice((7 * 86400.0, 7 * 86400.0, 1800.0)),
     )
 
 
-def _order(rng: random.Random, number: int) -> OrderPlan:
-    supplier = "relograde" if rng.random() < 0.6 else "logitrail"
+def _order(rng: random.Random, number: int, suppliers: tuple[str, ...]) -> OrderPlan:
+    supplier = rng.choice(suppliers)
     usual = "finished" if supplier == "relograde" else "confirmed"
     ending = usual if rng.random() < 0.4 else rng.choice(do.ENDINGS[supplier])
     return OrderPlan(

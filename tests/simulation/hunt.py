@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -40,6 +41,8 @@ def hunt(runs: int) -> dict[str, object]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.hunt", description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
+    # The server of this hunt ends with it, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.disable(logging.CRITICAL)
     print(json.dumps(hunt(parser.parse_args().runs)))
     return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DAY = 86400.0
 LONGEST = 900.0
 SHORTEST = 0.05
-NEAR = 0.06
+NEAR = 0.25
 """Seconds within which something else comes anyway; the loops look after it."""
 
 

@@ -67,6 +67,6 @@ def _strike(fault: str, boundary: str, name: str, kind: str, seconds: float) -> 
     given = {"created": "lost_request", "says_created": "ok"}.get(name, "spoiled_after") if kind == "read" else None
     if boundary in BEFORE:
         return Fault(fault, boundary, 1, seconds, order=0)
-    if boundary in STEP:
+    if boundary in STEP or boundary == boundaries.MESSAGE_ACKNOWLEDGED:
         return Fault(fault, boundary, 1 if given is None else 2, seconds, order=0)
     return Fault(fault, boundary, 1, seconds, order=0, after="ok" if name == "created" else name)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.clock import Clock, Time
+from tests.simulation.clock import START, Clock, Time
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import Actor, Scheduler
 from tests.simulation.workers import Site
@@ -58,12 +58,12 @@ class Runner:
         self.scheduler.run(lambda: self._begin(world), world.loops.idle, self._crashed)
         orders = 0 if world.violations else world.oracle.judge()
         result = Result(plan, orders, world.violations, world.faults, history=world.history)
-        result.days = (self.clock.now - 1_800_000_000.0) / 86400.0
+        result.days = (self.clock.now - START) / 86400.0
         for supplier, books in world.books.items():
             for entry in books.orders.values():
                 result.given[entry.plan.number] = [*entry.given, *(visit.behaviour for visit in entry.visits)]
-                record = world.record(supplier, entry.plan.order_id)
-                result.ends[f"{record.get('state')} {record.get('reason', '')}".strip()] += 1
+                state, reason = world.end(supplier, entry.plan.order_id)
+                result.ends[f"{state} {reason or ''}".strip()] += 1
         return result
 
     def _begin(self, world: World) -> None:

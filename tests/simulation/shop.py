@@ -36,7 +36,7 @@ class Shop:
         if (plan.supplier, plan.order_id) in self.heard:
             return
         self.world.broker.send("orders.confirm", self.request(plan), plan.order_id)
-        self.world.scheduler.at(self.world.clock.now + REPEAT, lambda: self._confirm(plan))
+        self.world.scheduler.at(self.world.clock.now + REPEAT + self.world.plan.pace, lambda: self._confirm(plan))
 
     def request(self, plan: OrderPlan, reference: str | None = None) -> dict[str, Any]:
         """The arguments of `orders.confirm`."""

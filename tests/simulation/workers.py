@@ -95,6 +95,7 @@ class Worker:
 
     def __init__(self, world: World, number: int) -> None:
         plan = world.plan
+        self.world = world
         self.number = number
         self.incarnation = 1
         self.frozen_until = 0.0
@@ -114,8 +115,8 @@ class Worker:
         self.dead_letters = DeadLetters(self.ledger, messages, self.outbox, Views(self.ledger, LANES))
 
     def _start(self, supplier: str, order_id: str) -> None:
-        """The first step, in the door's own action instead of a thread beside it."""
-        self.executor.step(supplier, order_id, direct=True)
+        """The first step, beside the door as in `worker.threads`: an action of its own, gone with its process."""
+        self.world.broker.first_step(self, supplier, order_id)
 
 
 def policies(pending_limit: float) -> dict[str, Policy]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from typing import Any
@@ -28,7 +27,7 @@ WRITES = {"open", "claim", "permit", "write", "hint", "mark", "dispatch", "refus
 BIG_STEP = 1.0
 ENDLESS = 2500
 """Ten times what the longest run needs."""
-FEW = 8
+FEW = 16
 """Scripts between two recounts, at least: each costs as much as one."""
 DISK_LAG = 1.0
 """Seconds after which a written key is on disk by itself."""
@@ -128,7 +127,12 @@ class World:
         return found
 
     def state(self, supplier: str, order_id: str) -> str | None:
-        return self.record(supplier, order_id).get("state")
+        return self.end(supplier, order_id)[0]
+
+    def end(self, supplier: str, order_id: str) -> tuple[str | None, str | None]:
+        """(state, reason) as the ledger has them."""
+        state, reason = self.site.client.call("HMGET", f"sim:{{{supplier}}}:order:{order_id}", "state", "reason")
+        return state, reason
 
     # --- the ledger's server and its disk ---------------------------------------------------------------------
 
@@ -248,9 +252,3 @@ class World:
         if seconds > 180.0:
             self.broker.worker_gone([*self._of(worker), actor], 180.0)
         self.pause(0.0)
-
-
-def describe(world: World) -> str:
-    """The end of every order, for the history."""
-    ends = {plan.number: world.state(plan.supplier, plan.order_id) for plan in world.plan.orders}
-    return json.dumps(ends)
