@@ -49,7 +49,7 @@ simulate: setup ## seeded runs on a virtual clock, and every (boundary, answer) 
 	@$(RUN) $(BIN)/python -m tests.simulation --runs $(RUNS) --seed $(SEED) --jobs $(JOBS)
 
 mutants: setup ## plants deliberate faults, one at a time; the simulation must see each
-	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS)
+	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS) --runs 300
 
 chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the books (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)

@@ -43,6 +43,8 @@ class Visit:
     """Its step went on to its end: what it proved must not be lost."""
     applied: bool = False
     applied_at: float = 0.0
+    unwritten_at: float = float("inf")
+    """When a restart of the ledger's server lost what had been applied."""
     forgotten: bool = False
     """A restart of the ledger's server took its intent, or its answer, with it."""
 

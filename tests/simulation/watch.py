@@ -36,7 +36,7 @@ class Watch:
             return
         self._deadline(supplier, entry, visit)
         self._intent(supplier, entry, visit)
-        unresolved = [earlier for earlier in entry.confirms() if not _did_nothing(earlier)]
+        unresolved = [earlier for earlier in entry.confirms() if not _did_nothing(earlier, visit)]
         for earlier in unresolved:
             if supplier == "relograde":
                 self._asked(entry, earlier, visit)
@@ -97,14 +97,14 @@ class Watch:
     def _same_host(self, entry: Entry, unresolved: list[Visit], visit: Visit) -> None:
         """For ten minutes from the first intent whose confirm may have had its effect."""
         first = unresolved[0]
-        nothing = {seen.claim for seen in entry.confirms() if _did_nothing(seen)}
+        nothing = {seen.claim for seen in entry.confirms() if _did_nothing(seen, visit)}
         since = min((when for when, claim in entry.intents if claim not in nothing), default=first.sent_at)
         if visit.sent_at - since < HOST_STAYS and visit.host != first.host and not first.forgotten:
             self.world.violate("host", f"{entry.plan.number}: asked host {visit.host}, sent to {first.host}")
 
     def claimed(self, before: dict[str, str]) -> None:
         """A step begins: no other step of this order may be under way."""
-        if "claim" in before and float(before["lease_until"]) > self.world.clock.now:
+        if "claim" in before and float(before["lease_until"]) > self.world.clock.now + BLINK:
             self.world.violate("lease", f"{before.get('reference')}: claimed while another step has it")
 
     def permitted(self, supplier: str, arguments: dict[str, Any], *, probing: bool) -> None:
@@ -139,7 +139,8 @@ class Watch:
                 for visit in entry.visits:
                     if visit.opened_at > since - BLINK or visit.applied_at > since:
                         visit.forgotten = True
-                        visit.applied = visit.applied and visit.applied_at <= since
+                        if visit.applied and visit.applied_at > since:
+                            visit.unwritten_at = min(visit.unwritten_at, self.world.clock.now)
 
     def rate(self, supplier: str, limit: int) -> None:
         """No window of 60 seconds holds more calls than the lane's budget."""
@@ -154,9 +155,10 @@ class Watch:
             self.world.violate("recount", fault)
 
 
-def _did_nothing(visit: Visit) -> bool:
+def _did_nothing(visit: Visit, next_one: Visit) -> bool:
     """Its own answer proved that it had no effect, and the ledger was told so."""
-    return visit.applied and do.certain(visit.answer)
+    written = visit.applied and next_one.opened_at <= visit.unwritten_at
+    return written and do.certain(visit.answer)
 
 
 def outcome_key(body: dict[str, Any]) -> tuple[str, str]:
