@@ -82,8 +82,10 @@ class Shop:
         self.told.append((channel, key, sequence, body))
 
     def _take(self, body: dict[str, Any]) -> None:
-        if body["type"] == "order.accepted" or body["data"].get("key"):
-            data = body["data"]
+        data = body["data"]
+        # A refused message names the order too; only its reference tells it from ours.
+        ours = any(data["reference"] == f"ref-{plan.number}" for plan in self.world.plan.orders)
+        if ours and (body["type"] == "order.accepted" or data.get("key")):
             self.heard.add((data["supplier"], data["order_id"]))
         self.bodies[body["id"]] = body
 

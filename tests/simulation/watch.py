@@ -50,13 +50,15 @@ class Watch:
             return
         plan = entry.plan
         last = START + plan.arrives - (WITHIN - plan.life) + WITHIN - MARGIN
-        if any(self._showed_earlier(seen) for seen in entry.visits):
+        if any(self._showed_earlier(seen, visit) for seen in entry.visits):
             last -= plan.earlier
         if visit.sent_at > last + BLINK:
             self.world.violate("deadline", f"{plan.number}: confirmed {visit.sent_at - last:.2f} s too late")
 
-    def _showed_earlier(self, visit: Visit) -> bool:
-        return visit.applied and not visit.forgotten and getattr(visit.answer, "created_at", None) is not None
+    def _showed_earlier(self, seen: Visit, visit: Visit) -> bool:
+        """An answer with the date of creation was written before this confirm was permitted."""
+        known = seen.applied and not seen.forgotten and seen.applied_at <= visit.opened_at
+        return known and getattr(seen.answer, "created_at", None) is not None
 
     def _intent(self, supplier: str, entry: Entry, visit: Visit) -> None:
         """The ledger knows of this very attempt before its first byte leaves, and the order is not taken back."""
