@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate mutants chaos run lint types lock clean
+.PHONY: help setup demo test simulate mutants chaos bench run lint types lock clean
 
 VENV ?= .venv
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -53,6 +53,9 @@ mutants: setup ## plants deliberate faults, one at a time; the simulation must s
 
 chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the books (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)
+
+bench: setup ## every figure of benchmarks/README.md, in one table (ARGS="throughput --runs 1" for some)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 run: setup ## the Procfile, against whatever the environment or .env names (WORKERS=n)
 	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.durability`: what each way of syncing costs, and what a crash of the ledger's server loses.
+"""What each way of syncing costs, and what a crash of the ledger's server loses.
 
 A killed process loses nothing that it had written, because the kernel still has it. A power cut loses what was not
 synced yet; it is imitated by cutting the append-only file back to what it was one second before the kill.
@@ -6,12 +6,12 @@ synced yet; it is imitated by cutting the append-only file back to what it was o
 
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from benchmarks.rows import Row
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
 from worker.ledger import Ledger
@@ -20,6 +20,7 @@ from worker.ledger.scripts import Scripts
 from worker.policy import Policy, Rules
 from worker.service import connect
 
+RUNS = 5
 SECONDS = 4.0
 POLICIES = {
     "relograde": Policy(Rules(reads=True, settle=40.0, confirm_within=86400.0, margin=30.0)),
@@ -34,7 +35,9 @@ def make_ledger(url: str) -> Ledger:
 
 def accept(ledger: Ledger, seconds: float) -> tuple[list[str], list[float]]:
     """Opens orders one after the other; returns their ids and how long each took, in milliseconds."""
-    names, took, ends = [], [], time.monotonic() + seconds
+    names: list[str] = []
+    took: list[float] = []
+    ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         name, now = f"B{len(names):08d}", ledger.time()
         began = time.perf_counter()
@@ -63,10 +66,10 @@ def cut(folder: Path, size: int) -> None:
     os.truncate(newest, max(newest.stat().st_size - (append_only_size(folder) - size), 0))
 
 
-def measure(mode: str, power_cut: bool) -> str:
-    """One line: rate, time per acceptance, orders lost."""
+def crash(mode: str, power_cut: bool) -> list[Row]:
+    """Accepts orders until the server dies; what was lost, and what an acceptance costs."""
     with tempfile.TemporaryDirectory() as name, EmbeddedRedis(Path(name), appendfsync=mode, own=True) as server:
-        ledger, sizes = make_ledger(server.url), []
+        ledger, sizes = make_ledger(server.url), list[tuple[float, int]]()
         watching = threading.Event()
 
         def watch() -> None:
@@ -84,19 +87,15 @@ def measure(mode: str, power_cut: bool) -> str:
             cut(Path(name), max(size for at, size in sizes if at <= killed - 1.0))
         server.start()
         lost = sum(ledger.load("relograde", order).order is None for order in names)
-    crash = "power cut " if power_cut else "kill -9   "
-    return (
-        f"{mode:9s} {crash} {len(names) / SECONDS:7.0f} orders/s  median {statistics.median(took):6.2f} ms  "
-        f"p99 {statistics.quantiles(took, n=100)[98]:6.2f} ms  lost {lost} of {len(names)}"
-    )
+    if power_cut:
+        at_most = 0 if mode == "always" else None
+        return [Row(name=f"orders lost by a power cut, {mode}", value=lost, unit="orders", at_most=at_most)]
+    return [
+        Row(name=f"acceptance, {mode}, median", value=statistics.median(took), unit="ms"),
+        Row(name=f"orders lost by kill -9, {mode}", value=lost, unit="orders", at_most=0),
+    ]
 
 
-def main() -> int:
-    for mode in ("everysec", "always"):
-        for power_cut in (False, True):
-            print(measure(mode, power_cut), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure() -> list[Row]:
+    """One run: both ways of syncing, both ways of dying."""
+    return [row for mode in ("everysec", "always") for power_cut in (False, True) for row in crash(mode, power_cut)]
