@@ -364,20 +364,22 @@ class Policy:
         return self.settled_at(order) + 0.01
 
 
-def _lane(answer: say.Answer, step: Step) -> dict[str, Any]:
-    """What the answer says of the lane, whatever it says of the order."""
+def signal_of(answer: Any) -> dict[str, Any]:
+    """What an answer says of its lane, whatever it says of an order; a document is one that got through."""
     if isinstance(answer, say.Blocked):
-        denied = step.order.state == "dead" and step.order.reason == "access_denied"
-        return (
-            {}
-            if denied or step.event == "question_failed"
-            else {"signal": "blocked", "cause": answer.cause, "retry_after": answer.retry_after}
-        )
+        return {"signal": "blocked", "cause": answer.cause, "retry_after": answer.retry_after}
     if isinstance(answer, say.Unavailable) or (isinstance(answer, say.Unknown) and answer.outage):
         return {"signal": "failed"}
     if isinstance(answer, say.NotFound):
         return {"signal": "not_found"}
-    return {"signal": "passed" if isinstance(answer, say.Unknown) else "found"}
+    return {"signal": "found" if isinstance(answer, say.Answer) and not isinstance(answer, say.Unknown) else "passed"}
+
+
+def _lane(answer: say.Answer, step: Step) -> dict[str, Any]:
+    """The signal of an order's call. A 403 that is this order's own end says nothing of the lane."""
+    denied = step.order.state == "dead" and step.order.reason == "access_denied"
+    own = isinstance(answer, say.Blocked) and (denied or step.event == "question_failed")
+    return {} if own else signal_of(answer)
 
 
 def _daily(order: Order, now: float) -> float | None:

@@ -23,7 +23,22 @@ from tests.simulation.watch import Watch
 from tests.simulation.workers import Site, Worker
 from worker import boundaries
 
-WRITES = {"open", "claim", "permit", "write", "hint", "mark", "dispatch", "refuse", "settle", "take", "lane", "tend"}
+WRITES = {
+    "open",
+    "claim",
+    "permit",
+    "write",
+    "hint",
+    "mark",
+    "dispatch",
+    "refuse",
+    "settle",
+    "take",
+    "lane",
+    "tend",
+    "lane_call",
+    "lane_settle",
+}
 BIG_STEP = 1.0
 ENDLESS = 2500
 """Ten times what the longest run needs."""

@@ -53,7 +53,7 @@ local function signal(lane, id, what, cause, retry_after)
     return nil
   end
   redis.call('HSET', name, 'passed_at', ts(now))
-  redis.call('HDEL', name, 'failing')
+  redis.call('HDEL', name, 'failing', 'vouched')
   if what == 'not_found' then
     local missing = streak(lane, 'missing', lane_hash, id)
     if lane_hash.held == 'not_found' or missing >= MISSING_LIMIT then
@@ -63,5 +63,31 @@ local function signal(lane, id, what, cause, retry_after)
     redis.call('HDEL', name, 'missing')
     if what == 'found' then redis.call('HSET', name, 'found_at', ts(now)) end
   end
+  return release(lane, lane_hash)
+end
+
+-- `GET account` tests a key, and spends no order's attempt. It is not believed twice: when orders are blocked again
+-- after it got through, they are the probes; and every third probe is an order, lest only that path be closed.
+local function tested_by_account(lane_hash)
+  local cause = lane_hash.held
+  return (cause == 'unauthorized' or cause == 'forbidden') and lane_hash.vouched ~= cause
+    and tonumber(lane_hash.probes or 0) % 3 ~= 2
+end
+
+-- What a call that is about no order says of its lane. It proves nothing of any order, so neither `passed_at` nor the
+-- missing ones move; and what may be wrong with its own path alone holds no lane.
+local function lane_signal(lane, member, what, cause, retry_after)
+  local name = key('lane', lane)
+  local lane_hash = hash(name)
+  local held = lane_hash.held
+  if what ~= 'passed' then
+    local own_path = cause == 'forbidden' or cause == 'misconfigured'
+    if what == 'blocked' and own_path and lane_hash.probe ~= member then return nil end
+    return signal(lane, member, what, cause, retry_after)
+  end
+  redis.call('HDEL', name, 'failing')
+  local key_is_right = held == 'unauthorized' or held == 'forbidden'
+  if not (key_is_right or held == 'rate_limited' or held == 'outage') then return nil end
+  if key_is_right then redis.call('HSET', name, 'vouched', held) end
   return release(lane, lane_hash)
 end

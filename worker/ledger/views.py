@@ -158,7 +158,8 @@ class Views:
         per_minute = self.ledger.limits[supplier].calls_per_minute
         spent = self.client.zcount(self.scripts.key(supplier, "calls", name), f"({now}", "+inf")
         waiting = self.client.zcount(self.scripts.key(supplier, "due", name), f"({now}", "+inf")
-        leased = self.client.zcount(self.scripts.key(supplier, "leases", name), f"({now}", "+inf")
+        leased = self.client.zrangebyscore(self.scripts.key(supplier, "leases", name), f"({now}", "+inf")
+        orders = [member for member in leased if member[0] != "|"]
         reserved = self.client.zcount(self.scripts.key(supplier, "reserved", name), f"({now}", "+inf")
         ready = sum(self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck"))
         overdue = self.client.zcount(self.scripts.key(supplier, "due", name), "-inf", now)
@@ -168,10 +169,10 @@ class Views:
             "since": iso(held.get("held_since")),
             "next_probe_at": iso(held.get("probe_at")) if "held" in held else None,
             "note": held.get("note"),
-            "in_flight": leased,
+            "in_flight": len(leased),
             "calls_per_minute": per_minute,
             "calls_left": None if not per_minute else max(per_minute - spent, 0),
-            "waiting": max(waiting - leased - reserved, 0),
+            "waiting": max(waiting - len(orders) - reserved, 0),
             "due": ready + overdue + reserved,
         }
 

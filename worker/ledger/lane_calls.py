@@ -1,0 +1,82 @@
+"""Lane calls: supplier calls that are about no single order. Permitted, spent and settled as an order's are.
+
+One of a kind is made at a time in a lane, by whichever process was first; a process that dies with one leaves a lease
+that ends.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from worker.ledger import keys
+from worker.ledger.ledger import LEASE_MARGIN, WAY, Ledger
+from worker.policy import SEND_WINDOW, signal_of
+
+ACCOUNT, PAGE = "account", "page"
+"""Kinds: the accounts of a key; a page of orders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneCall:
+    """`result` is permitted, or why not: busy, early, held, later, no_budget. `now`: ledger's time."""
+
+    result: str
+    now: float
+    supplier: str
+    account: str | None
+    kind: str
+    token: str
+
+    @property
+    def window(self) -> float:
+        """Seconds that the first byte has, counted from before the permit was asked for."""
+        return SEND_WINDOW
+
+
+class LaneCalls:
+    """Raises `redis.RedisError` when the server cannot be reached."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def permit(self, supplier: str, account: str | None, kind: str, every: float) -> LaneCall:
+        """One call of `kind`, at least `every` seconds after the one before; a probe waits for its turn instead."""
+        limits, token = self.ledger.limits[supplier], secrets.token_hex(8)
+        answer = self.ledger.scripts.run(
+            "lane_call",
+            supplier,
+            lane=keys.lane(account),
+            kind=kind,
+            token=token,
+            every=every,
+            lease=limits.call_budget + LEASE_MARGIN,
+            per_minute=limits.calls_per_minute,
+            max_in_flight=limits.max_in_flight,
+            window=SEND_WINDOW,
+            way=WAY,
+        )
+        return LaneCall(
+            result=answer["result"],
+            now=float(answer["now"]),
+            supplier=supplier,
+            account=account,
+            kind=kind,
+            token=token,
+        )
+
+    def settle(self, call: LaneCall, answer: Any, sent_at: float | None = None) -> str | None:
+        """Ends the call: what came back, and when its first byte left (None: it is not known, or none did).
+
+        Returns `held` or `released` when that changed. A call whose lease has ended corrects the budget and no more.
+        """
+        settled: dict[str, Any] = self.ledger.scripts.run(
+            "lane_settle",
+            call.supplier,
+            lane=keys.lane(call.account),
+            kind=call.kind,
+            token=call.token,
+            retry=self.ledger.retry,
+            call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
+            **signal_of(answer),
+        )
+        return settled.get("lane")
