@@ -183,8 +183,9 @@ def recount(ledger: Ledger, room: str = "relograde", accounts: tuple[str | None,
         }
     waiting = {i: o for i, o in orders.items() if o.state in ("accepted", "submitted")}
     last = {i: policy.last_safe_moment(o) for i, o in waiting.items()}
-    assert members(ledger, room, "deadlines") == {i: at for i, at in last.items() if at is not None}
-    assert set(members(ledger, room, "warnings")) <= set(waiting)
+    unwarned, warned = members(ledger, room, "deadlines"), members(ledger, room, "warned")
+    assert {**unwarned, **warned} == {i: at for i, at in last.items() if at is not None}
+    assert not set(unwarned) & set(warned)
     assert set(members(ledger, room, "expiring")) == {i for i, o in orders.items() if o.state in ENDED and not o.letter}
     for account in accounts:
         lane = account or "-"

@@ -31,11 +31,11 @@ NOT_PASSIVE = Rejected("order_not_passive")
 
 
 def types(ledger, order_id="R1", room="relograde"):
-    """The types of the outcomes that wait, in order."""
-    key = ledger.scripts.key(room, "outcomes", order_id)
-    kept = ledger.scripts.client.hgetall(key)
-    numbers = sorted(int(name) for name in kept if name.isdigit())
-    return [kept[str(number)].split('"type":"')[1].split('"')[0] for number in numbers]
+    """The types of the outcomes so far, in order; the acceptance is the record itself."""
+    kept = ledger.scripts.client.hgetall(ledger.scripts.key(room, "outcomes", order_id))
+    told = int(ledger.scripts.client.hget(ledger.scripts.key(room, "order", order_id), "sequence") or 0)
+    later = [kept[str(number)].split('"type":"')[1].split('"')[0] for number in range(2, told + 1)]
+    return ["order.accepted"] * (told > 0) + later
 
 
 def record(ledger, order_id="R1", supplier="relograde"):

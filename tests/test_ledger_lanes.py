@@ -6,7 +6,7 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
 from worker.answers import Blocked, Confirmed, Created, Line, NotFound, Pending, Rejected, Unavailable, Unknown
-from worker.ledger.ledger import WAY
+from worker.ledger.ledger import PROMOTE, WAY
 from worker.ledger.views import Views
 from worker.policy import CONFIRM, SEND_WINDOW, Call
 
@@ -73,6 +73,21 @@ def test_a_retry_is_rung_for_when_it_is_due(ledger, clock):
     assert ledger.dispatch("relograde", None, 9) == ([], START + RETRY[0])
     clock.advance(RETRY[0])
     assert rung(ledger) == ["A"]
+
+
+def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(ledger, clock):
+    """More than one dispatch can move to the ready ones fall due in one moment; the last of them by name dies first."""
+    many = [f"a{number:04d}" for number in range(PROMOTE + 20)]
+    opened(ledger, *many)
+    ledger.open(an_order("z", created_at=START - 80000, deadline_at=START - 80000 + 86400))
+    for order_id in (*many, "z"):
+        turn(ledger, order_id, Unavailable())
+    ledger.release("relograde", None)
+    clock.advance(RETRY[0])
+    assert rung(ledger, 1) == ["z"]
+    recount(ledger)
+    ledger.dispatch("relograde", None, 0)
+    assert members(ledger, "relograde", "due", "-").keys() == {"z"}, "the others followed"
 
 
 def test_confirms_come_before_rechecks_which_keep_a_tenth(ledger, clock):

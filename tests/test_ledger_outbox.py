@@ -202,6 +202,29 @@ def test_a_repeat_tells_again_with_the_same_ids(ledger, outbox, clock):
     assert again[0][0].tries == 1
 
 
+def test_an_acceptance_that_was_taken_leaves_nothing_behind(ledger, outbox, clock, client):
+    """The record says it all; a waiting order is one key."""
+    ledger.open(an_order())
+    (delivery,) = taken(outbox, "task")
+    assert outbox.later(delivery) == "later"
+    for channel in BOTH:
+        outbox.delivered("relograde", "R1", 1, channel)
+    assert [key for key in client.keys("*R1*")] == [ledger.scripts.key("relograde", "order", "R1")]
+
+
+def test_a_repeat_of_what_was_taken_waits_while_the_web_app_is_behind(ledger, outbox, clock):
+    """What was never sent goes out all the same; copies would only feed an overload."""
+    ledger.open(an_order("old"))
+    drain(outbox, clock, "task")
+    ledger.open(an_order("old"))
+    ledger.open(an_order("new"))
+    ledger.open(an_order("new"))
+    sent = outbox.take("task", 9, 30.0, 0.0, first_only=True)
+    assert [delivery.order_id for delivery in sent] == ["new"]
+    clock.advance(30)
+    assert [delivery.order_id for delivery in taken(outbox, "task")] == ["new", "old"]
+
+
 # --- letters -------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,5 @@
 """Judges by the suppliers' books, never by what the ledger says of itself; the ledger is read as a stranger would."""
 
-import json
 import time
 from typing import Any
 
@@ -24,11 +23,6 @@ class Stranger:
 
     def order(self, supplier: str, order_id: str) -> dict[str, str]:
         return dict(self.client.hgetall(f"{PREFIX}:{{{supplier}}}:order:{order_id}"))
-
-    def accepted(self, supplier: str, order_id: str) -> int:
-        """How many times the order was opened."""
-        entries = self.client.lrange(f"{PREFIX}:{{{supplier}}}:timeline:{order_id}", 0, -1)
-        return sum(json.loads(entry)["event"] == "accepted" for entry in entries)
 
     def counts(self, supplier: str) -> tuple[dict[str, int], dict[str, int]]:
         """(what the indexes say, what a recount of the records says), by state."""

@@ -26,6 +26,7 @@ class Shop:
         self.queue = queue
         self.client = redis.Redis.from_url(url, decode_responses=True, socket_timeout=5)
         self.told: dict[str, dict[str, dict[str, Any]]] = {}
+        self.accepted_at: dict[str, set[str]] = {}
         self.sent_at: dict[str, float] = {}
         self.orders: dict[str, dict[str, Any]] = {}
         self.sends = 0
@@ -93,7 +94,10 @@ class Shop:
                 messages = None
             for message in messages or ():
                 outcome = json.loads(base64.b64decode(json.loads(str(message))["body"]))[1]["outcome"]
-                self.told.setdefault(outcome["data"]["order_id"], {})[outcome["id"]] = outcome
+                name = outcome["data"]["order_id"]
+                self.told.setdefault(name, {})[outcome["id"]] = outcome
+                if outcome["type"] == "order.accepted":
+                    self.accepted_at.setdefault(name, set()).add(outcome["timestamp"])
                 self._tell("outcomes.acknowledge", id=outcome["id"])
             if not messages:
                 self._stop.wait(0.05)

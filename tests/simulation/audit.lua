@@ -43,7 +43,9 @@ for _, room in ipairs({'relograde', 'logitrail'}) do
     if (reserved and tonumber(reserved) > now or leased and tonumber(leased) > now) and (ready or not due) then
       fault(id .. ' is reserved and ready')
     end
-    local waits = redis.call('ZSCORE', base .. 'deadlines', id)
+    local unwarned, warned = redis.call('ZSCORE', base .. 'deadlines', id), redis.call('ZSCORE', base .. 'warned', id)
+    local waits = unwarned or warned
+    if unwarned and warned then fault(id .. ' is both warned of and not') end
     local waiting = order.deadline_at and (order.state == 'accepted' or order.state == 'submitted')
     if waiting and not waits or waits and not waiting then fault(id .. ' is counted wrong among the deadlines') end
     if order.letter then

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DAY = 86400.0
 LONGEST = 900.0
 SHORTEST = 0.05
+LEAD = 7200.0 - 30.0
+"""Seconds before the last safe moment at which the web app is warned: two hours, less the margin."""
 NEAR = 0.25
 """Seconds within which something else comes anyway; the loops look after it."""
 
@@ -68,7 +70,7 @@ class Loops:
     def _peek(self, now: float) -> list[str]:
         """What the ledger waits for; asked again only when something was written, or a wait for it is over."""
         if self._seen_at != self.world.changes or now >= self._seen_until:
-            self._seen = self.world.site.peek(keys=["sim"], args=[f"{now:.6f}", self._channels])
+            self._seen = self.world.site.peek(keys=["sim"], args=[f"{now:.6f}", self._channels, LEAD])
             self._seen_at = self.world.changes
             self._seen_until = float(self._seen[2] or "inf")
         return self._seen

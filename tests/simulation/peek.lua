@@ -1,5 +1,6 @@
 -- When the ledger next has something to do, for the loops that would look four times a second.
--- KEYS[1]: prefix; ARGV[1]: now; ARGV[2]: channels, JSON. Returns {due, ready (1 or 0), blocked until, outbox, warning}.
+-- KEYS[1]: prefix; ARGV[1]: now; ARGV[2]: channels, JSON; ARGV[3]: how
+-- many seconds before the last safe moment the web app is warned. Returns {due, ready (1 or 0), blocked until, outbox, warning}.
 local now, due, ready, free, outbox, warning = tonumber(ARGV[1]), nil, 0, nil, nil, nil
 local function sooner(one, name, after)
   local first = redis.call('ZRANGEBYSCORE', name, after and '(' .. after or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -20,7 +21,13 @@ for _, room in ipairs({'relograde', 'logitrail'}) do
     local probe = tonumber(redis.call('HGET', base .. 'lane:-', 'probe_at') or nil)
     if probe and probe > now and (not free or probe < free) then free = probe end
   end
-  warning = sooner(warning, base .. 'warnings')
+  local near = redis.call('ZRANGE', base .. 'deadlines', 0, 0, 'WITHSCORES')
+  if near[1] then
+    local since = redis.call('HMGET', base .. 'order:' .. near[1], 'accepted_at', 'requeued_at')
+    local fresh_until = math.max(tonumber(since[1]), tonumber(since[2] or 0)) + 30
+    local at = math.max(tonumber(near[2]) - tonumber(ARGV[3]), fresh_until)
+    if not warning or at < warning then warning = at end
+  end
 end
 for _, room in ipairs({'relograde', 'logitrail', 'messages'}) do
   for _, channel in ipairs(cjson.decode(ARGV[2])) do

@@ -4,10 +4,23 @@ local lane, picked = args.lane, {}
 local lane_hash = hash(key('lane', lane))
 redis.call('ZREMRANGEBYSCORE', key('reserved', lane), '-inf', ts(now))
 redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('due', lane), '-inf', ts(now), 'LIMIT', 0, args.promote)) do
+
+local function promote(id)
   local waits = redis.call('HMGET', key('order', id), 'kind', 'rank')
   redis.call('ZREM', key('due', lane), id)
   if waits[1] then redis.call('ZADD', key('ready', lane, waits[1]), waits[2], id) end
+end
+
+local fallen = redis.call('ZRANGEBYSCORE', key('due', lane), '-inf', ts(now), 'LIMIT', 0, args.promote)
+for _, id in ipairs(fallen) do promote(id) end
+if #fallen == args.promote then
+  -- So many fell due at once that they take several dispatches: the nearest deadlines do not wait among them.
+  for _, name in ipairs({'warned', 'deadlines'}) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', key(name), ts(now), '+inf', 'LIMIT', 0, args.limit)) do
+      local due = redis.call('ZSCORE', key('due', lane), id)
+      if due and tonumber(due) <= now then promote(id) end
+    end
+  end
 end
 
 local function reserve(kind, id)

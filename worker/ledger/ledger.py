@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.order import Order, OrderSchema
+from schemas.order import Order, OrderSchema, seconds
 from worker.ledger import keys
 from worker.ledger.scripts import Scripts
 from worker.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
@@ -17,7 +17,10 @@ SUSPICION = 600.0
 """Seconds after a restart with possible loss in which a new order may be one whose acceptance was forgotten."""
 LEASE_MARGIN = 10.0
 RESERVATION = 5.0
-PROMOTE = 1000
+GRACE = 30.0
+"""Seconds after its acceptance or requeue in which an order is not warned of."""
+PROMOTE = 250
+"""Orders that one dispatch moves from due to ready, so that it stays short however many fall due at once."""
 _SCHEMA = OrderSchema()
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Order)}
 _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
@@ -100,9 +103,8 @@ class Ledger:
             fields={name: value for name, value in _stored(order).items() if name != "state"},
             details=details,
             kind=kind,
-            rank=f"{rank:.6f}",
+            rank=seconds(rank),
             last_safe=last_safe,
-            warn_at=self._warn_at(None, order),
             channels=self.channels,
             suspicion=SUSPICION,
             forget_after=self.retention,
@@ -185,7 +187,7 @@ class Ledger:
             unset=[name for name in old if name not in new],
             due=after.due_at,
             kind=kind,
-            rank=f"{rank:.6f}",
+            rank=seconds(rank),
             event=step.event,
             extra=_extra(step),
             tells=[{"type": kind, **({"reason": why} if why else {})} for kind, why in step.tells],
@@ -196,7 +198,6 @@ class Ledger:
             retry=self.retry,
             call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
             last_safe=policy.last_safe_moment(after),
-            warn_at=self._warn_at(before, after),
             forget_after=self.retention,
         )
         return Reply(answer["result"], float(answer["now"]), lane=answer.get("lane"))
@@ -248,12 +249,9 @@ class Ledger:
 
     def tend(self, room: str) -> None:
         """Warns of deadlines that come near and forgets what ended long ago."""
-        self.scripts.run("tend", room, limit=100, channels=self.channels, postpone=3600.0)
-
-    def _warn_at(self, before: Order | None, after: Order) -> float | None:
-        """When to warn of the deadline, if that is new or has moved."""
-        moved = before is None or before.deadline_at != after.deadline_at or before.state == "dead"
-        return after.deadline_at - self.warning if moved and after.deadline_at is not None else None
+        margin = self.policies[room].rules.margin if room in self.policies else 0.0
+        lead = self.warning - margin
+        self.scripts.run("tend", room, limit=100, channels=self.channels, lead=lead, grace=GRACE, postpone=3600.0)
 
     def _kills(self, supplier: str) -> bool:
         return self.policies[supplier].rules.confirm_within is not None

@@ -1,4 +1,4 @@
--- Accepts an order, once. args: id, fields, details, kind, rank, last_safe, warn_at, channels, suspicion, forget_after
+-- Accepts an order, once. args: id, fields, details, kind, rank, last_safe, channels, suspicion, forget_after
 local order = get(args.id)
 if order then
   if order.reference ~= args.fields.reference or order.account ~= args.fields.account then
@@ -21,7 +21,6 @@ end
 for field, value in pairs(fresh) do redis.call('HSET', name, field, value) end
 if args.details then redis.call('SET', key('details', args.id), args.details) end
 index(args.id, {}, fresh, args.last_safe)
-note(args.id, {event = 'accepted'})
 tell(args.id, fresh, 'order.accepted')
 local marked = redis.call('DEL', key('withdrawn', args.id)) == 1
 if marked and fresh.suspect_at then
@@ -39,6 +38,5 @@ elseif marked then
   tell(args.id, withdrawn, 'order.withdrawn')
   return reply({result = 'withdrawn'})
 end
-if args.warn_at then redis.call('ZADD', key('warnings'), ts(math.max(args.warn_at, now + 30)), args.id) end
 place(args.id, lane_of(fresh), now, fresh.kind, args.rank)
 return reply({result = 'opened'})

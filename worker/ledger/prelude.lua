@@ -121,11 +121,24 @@ local function index(id, before, after, last_safe)
   end
   local waiting = after.state == 'accepted' or after.state == 'submitted'
   if waiting and last_safe then
+    local warned = redis.call('ZSCORE', key('warned'), id)
+    if warned and ts(warned) == ts(last_safe) then return end
+    redis.call('ZREM', key('warned'), id)
     redis.call('ZADD', key('deadlines'), ts(last_safe), id)
   elseif not waiting then
     redis.call('ZREM', key('deadlines'), id)
-    redis.call('ZREM', key('warnings'), id)
+    redis.call('ZREM', key('warned'), id)
   end
+end
+
+-- What an outcome says, as it was written. An acceptance says nothing that the record does not: it is not kept twice.
+local function told(id, sequence)
+  local kept = redis.call('HGET', key('outcomes', id), sequence)
+  if kept or tonumber(sequence) ~= 1 then return kept end
+  local order = redis.call('HMGET', key('order', id), 'sequence', 'accepted_at', 'reference', 'account')
+  if not order[1] then return nil end
+  local seen = {state = 'accepted', reference = order[3] or nil, account = order[4] or nil}
+  return cjson.encode({type = 'order.accepted', at = order[2], order = seen})
 end
 
 local function superseded(id, sequence)
@@ -151,20 +164,24 @@ local function tell(id, order, kind, reason)
   if sequence > 1 then superseded(id, sequence) end
   local seen = {}
   for _, field in ipairs(TOLD) do seen[field] = order[field] end
-  local outcome = cjson.encode({type = kind, at = ts(now), reason = reason, order = seen})
-  redis.call('HSET', key('outcomes', id), sequence, outcome)
+  if kind ~= 'order.accepted' then
+    redis.call('HSET', key('outcomes', id), sequence,
+      cjson.encode({type = kind, at = ts(now), reason = reason, order = seen}))
+  end
   for _, channel in ipairs(args.channels) do
     redis.call('ZADD', key('outbox', channel), ts(now), id .. '|' .. sequence)
   end
 end
 
--- Out again, with the same id. It stays marked as sent, so that it waits while the web app's queue is long.
+-- Out again, with the same id. What was taken before is marked as sent, so that it waits while the web app's queue is
+-- long.
 local function retell(id, sequence)
-  if redis.call('HEXISTS', key('outcomes', id), sequence) == 0 then return end
+  if not told(id, sequence) then return end
   for _, channel in ipairs(args.channels) do
-    redis.call('ZADD', key('outbox', channel), ts(now), id .. '|' .. sequence)
+    local again = redis.call('ZADD', key('outbox', channel), ts(now), id .. '|' .. sequence) == 1
     redis.call('HDEL', key('outcomes', id), sequence .. ':' .. channel)
     redis.call('HSET', key('outcomes', id), sequence .. ':since', ts(now))
+    if again and channel == 'task' then redis.call('HSET', key('outcomes', id), sequence .. ':sent', 1) end
   end
 end
 

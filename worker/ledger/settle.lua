@@ -2,7 +2,7 @@
 -- args: channel, id, sequence, delivered, sent, delay, give_up
 local box, member = key('outbox', args.channel), args.id .. '|' .. args.sequence
 if not redis.call('ZSCORE', box, member) then return reply({result = 'gone'}) end
-local text = redis.call('HGET', key('outcomes', args.id), args.sequence)
+local text = told(args.id, args.sequence)
 local function next_goes()
   local latest = tonumber(redis.call('HGET', key('order', args.id), 'sequence') or 0)
   for following = args.sequence + 1, latest do
@@ -13,6 +13,8 @@ end
 
 if args.delivered then
   redis.call('ZREM', box, member)
+  redis.call('HDEL', key('outcomes', args.id), args.sequence .. ':' .. args.channel)
+  if args.channel == 'task' then redis.call('HDEL', key('outcomes', args.id), args.sequence .. ':sent') end
   redis.call('ZREM', key('letters', 'outcome_undeliverable'), member)
   next_goes()
   return reply({result = 'delivered'})

@@ -3,7 +3,7 @@
 local taken, box = {}, key('outbox', args.channel)
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', box, '-inf', ts(now), 'LIMIT', 0, args.limit)) do
   local id, sequence = string.match(member, '^(.*)|(%d+)$')
-  local text = redis.call('HGET', key('outcomes', id), sequence)
+  local text = told(id, sequence)
   local waits
   for before = tonumber(sequence) - 1, 1, -1 do
     local score = redis.call('ZSCORE', box, id .. '|' .. before)

@@ -1,12 +1,17 @@
--- Warns of deadlines and forgets what ended long ago. args: limit, channels, postpone
+-- Warns of deadlines and forgets what ended long ago. args: limit, channels, lead, grace, postpone
 -- The server is known before the first order is: else a restart that forgot that order would not be seen as one.
 generation()
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('warnings'), '-inf', ts(now), 'LIMIT', 0, args.limit)) do
-  redis.call('ZREM', key('warnings'), id)
-  local order = get(id)
-  if order and (order.state == 'accepted' or order.state == 'submitted') then
-    note(id, {event = 'deadline_warning'})
-    tell(id, order, 'order.deadline_warning')
+local near = redis.call('ZRANGEBYSCORE', key('deadlines'), '-inf', ts(now + args.lead), 'WITHSCORES', 'LIMIT', 0, args.limit)
+for i = 1, #near, 2 do
+  local order = get(near[i]) or {}
+  -- One that came, or came back, this moment has a chance to be confirmed first.
+  if now - math.max(tonumber(order.accepted_at or 0), tonumber(order.requeued_at or 0)) >= args.grace then
+    redis.call('ZREM', key('deadlines'), near[i])
+    if order.state then
+      redis.call('ZADD', key('warned'), near[i + 1], near[i])
+      note(near[i], {event = 'deadline_warning'})
+      tell(near[i], order, 'order.deadline_warning')
+    end
   end
 end
 local forgotten = redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', ts(now), 'LIMIT', 0, args.limit)

@@ -40,7 +40,8 @@ class Views:
         if order is None:
             return None
         entries = self.client.lrange(self.scripts.key(supplier, "timeline", order_id), 0, -1)
-        timeline = [{**json.loads(entry), "at": iso(json.loads(entry)["at"])} for entry in entries]
+        later = [{**json.loads(entry), "at": iso(json.loads(entry)["at"])} for entry in entries]
+        timeline = [{"event": "accepted", "at": iso(order.accepted_at)}, *later]
         return {**self.brief(order), "timeline": timeline}
 
     def brief(self, order: Order) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class Views:
         rooms = (*self.suppliers, MESSAGES)
         letters = {name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS}
         now = self.ledger.time()
-        heads = [self.client.zrange(self.scripts.key(room, "deadlines"), 0, 0, withscores=True) for room in rooms]
+        heads = [self._head(room, name) for room in self.suppliers for name in ("deadlines", "warned")]
         slack = [score - now for head in heads for _, score in head]
         lanes = {lane_name(*lane): {name: self.lane(*lane, now)[name] for name in LANE_KEYS} for lane in self.lanes}
         return {
@@ -176,12 +177,18 @@ class Views:
             "due": ready + overdue + reserved,
         }
 
+    def _head(self, room: str, name: str) -> list[tuple[str, float]]:
+        head: list[tuple[str, float]] = self.client.zrange(self.scripts.key(room, name), 0, 0, withscores=True)
+        return head
+
     def _misses(self, supplier: str, account: str | None, now: float) -> int:
         """Orders that earliest deadline first cannot serve in time at the present budget, one confirm each."""
         per_minute = self.ledger.limits[supplier].calls_per_minute
         if not per_minute:
             return 0
-        rows = self.client.zrange(self.scripts.key(supplier, "deadlines"), 0, FORECAST - 1, withscores=True)
+        names = [self.scripts.key(supplier, name) for name in ("warned", "deadlines")]
+        found = [self.client.zrange(name, 0, FORECAST - 1, withscores=True) for name in names]
+        rows = sorted((row for part in found for row in part), key=lambda row: row[1])
         served, missed = 0, 0
         several = len([name for name, _ in self.lanes if name == supplier]) > 1
         for order_id, deadline in rows:

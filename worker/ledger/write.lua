@@ -1,6 +1,6 @@
 -- Applies one step: record, indexes, next look, timeline, outcomes, lane, all or nothing.
 -- args: id, claim | version, untouched, set, unset, due, kind, rank, event, extra, tells, channels, signal, cause, retry_after,
--- retry, call_free_at, last_safe, warn_at, forget_after
+-- retry, call_free_at, last_safe, forget_after
 local order = get(args.id)
 if not order then return reply({result = 'gone'}) end
 local name, lane = key('order', args.id), lane_of(order)
@@ -44,9 +44,6 @@ else
 end
 index(args.id, order, after, args.last_safe)
 place(args.id, lane, due, args.kind, args.rank)
-if args.warn_at and (after.state == 'accepted' or after.state == 'submitted') then
-  redis.call('ZADD', key('warnings'), ts(math.max(args.warn_at, now + 30)), args.id)
-end
 local ended = after.state == 'confirmed' or after.state == 'cancelled' or after.state == 'withdrawn'
   or after.state == 'resolved'
 if ended then redis.call('DEL', key('details', args.id)) end
