@@ -209,7 +209,7 @@ def test_an_acceptance_that_was_taken_leaves_nothing_behind(ledger, outbox, cloc
     assert outbox.later(delivery) == "later"
     for channel in BOTH:
         outbox.delivered("relograde", "R1", 1, channel)
-    assert [key for key in client.keys("*R1*")] == [ledger.scripts.key("relograde", "order", "R1")]
+    assert list(client.keys("*R1*")) == [ledger.scripts.key("relograde", "order", "R1")]
 
 
 def test_a_repeat_of_what_was_taken_waits_while_the_web_app_is_behind(ledger, outbox, clock):

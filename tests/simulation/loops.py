@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DAY = 86400.0
 LONGEST = 900.0
 SHORTEST = 0.05
-LEAD = 7200.0 - 30.0
+LEAD = str(7200 - 30)
 """Seconds before the last safe moment at which the web app is warned: two hours, less the margin."""
 NEAR = 0.25
 """Seconds within which something else comes anyway; the loops look after it."""

@@ -37,7 +37,8 @@ class Oracle:
 
     def sends(self, channel: str, key: Key, sequence: int, body: dict[str, Any]) -> None:
         """An outcome leaves: it is on disk, its id never meant anything else, and those before it have left."""
-        if not self.world.on_disk(f"sim:{{{key[0]}}}:outcomes:{key[1]}", str(sequence)):
+        kept = ("order", "accepted_at") if body["type"] == "order.accepted" else ("outcomes", str(sequence))
+        if not self.world.on_disk(f"sim:{{{key[0]}}}:{kept[0]}:{key[1]}", kept[1]):
             self.world.violate("disk", f"{body['type']} {body['id']} was told before it was on disk")
         if self._bodies.setdefault(body["id"], body) != body:
             self.world.violate("id", f"{body['id']} was told with two meanings")
