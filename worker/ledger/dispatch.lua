@@ -15,8 +15,8 @@ local fallen = redis.call('ZRANGEBYSCORE', key('due', lane), '-inf', ts(now), 'L
 for _, id in ipairs(fallen) do promote(id) end
 if #fallen == args.promote then
   -- So many fell due at once that they take several dispatches: the nearest deadlines do not wait among them.
-  for _, name in ipairs({'warned', 'deadlines'}) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', key(name), ts(now), '+inf', 'LIMIT', 0, args.limit)) do
+  for _, nearest in ipairs({key('warned'), key('deadlines')}) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', nearest, ts(now), '+inf', 'LIMIT', 0, args.limit)) do
       local due = redis.call('ZSCORE', key('due', lane), id)
       if due and tonumber(due) <= now then promote(id) end
     end
