@@ -1,12 +1,14 @@
 """Fixtures: one real Redis for the session, a ledger on a clock that a test moves, a sandbox, and their parts."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from wires import Certificates, make_certificate
 
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import ENDED, OPEN, REASONS, STATES, Order
@@ -53,6 +55,17 @@ def client(server: EmbeddedRedis) -> Iterator[redis.Redis]:
     connection.flushdb()
     yield connection
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates that nobody trusts unless told."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on the path")
+    make = tmp_path_factory.mktemp
+    return Certificates(
+        make_certificate(make("ours"), "IP:127.0.0.1"), make_certificate(make("others"), "DNS:elsewhere.example")
+    )
 
 
 @pytest.fixture

@@ -146,8 +146,8 @@ RELOGRADE_CONFIRM = {
     "cancelled, lines unsettled": Row(
         answer=Cancelled(lines=(DONE, OPEN_LINE)), state="cancelled", due=900, tells=("order.cancelled",), proof=True
     ),
-    "unreadable 200, created, unknown status, 204, 3xx": Row(
-        answer=Unknown("unreadable order"), due=2, signal="passed", **AGAIN
+    "created, another order, unknown status": Row(
+        answer=Unknown("another order"), due=2, signal="passed", **AGAIN
     ),
     "can not be confirmed": Row(answer=REFUSED, due=0, signal="passed", **AGAIN),
     "has expired, first attempt": Row(answer=EXPIRED, state="dead", reason="order_expired", tells=LETTER),
@@ -159,7 +159,7 @@ RELOGRADE_CONFIRM = {
     "MULTIPLE_ORDER_LINES": Row(
         answer=Rejected("multiple_order_lines"), state="dead", reason="multiple_order_lines", tells=LETTER
     ),
-    "400 of another kind: one GET first": Row(answer=UNRECOGNISED, due=0, **AGAIN),
+    "400 of another kind: one GET first": Row(answer=UNRECOGNISED, due=0, signal="passed", **AGAIN),
     "401": Row(answer=Blocked("unauthorized"), state="accepted", due=0, signal="blocked"),
     "401, an older attempt unresolved": Row(
         answer=Blocked("unauthorized"), order=TWICE, due=0, signal="blocked", **AGAIN
@@ -175,7 +175,7 @@ RELOGRADE_CONFIRM = {
     "422 out of stock": Row(answer=Rejected("out_of_stock"), state="dead", reason="out_of_stock", tells=LETTER),
     "422 offer": Row(answer=Rejected("offer_unavailable"), state="dead", reason="offer_unavailable", tells=LETTER),
     "429": Row(answer=Blocked("rate_limited", 7.0), state="accepted", due=0, signal="blocked"),
-    "5xx, 408": Row(answer=Unknown("HTTP 500", outage=True), due=2, signal="failed", **AGAIN),
+    "5xx, 408, 3xx, 204, a page": Row(answer=Unknown("HTTP 500", outage=True), due=2, signal="failed", **AGAIN),
 }  # fmt: skip
 
 ASKED = sent(relograde(), NOW - 100)
@@ -246,9 +246,9 @@ LOGITRAIL_CONFIRM = {
     "400 with a field's code": Row(
         answer=Rejected("invalid_request"), order=FIRST, state="dead", reason="invalid_request", tells=LETTER
     ),
-    "400 unknown": Row(answer=UNRECOGNISED, order=FIRST, **L_AGAIN),
+    "400 unknown": Row(answer=UNRECOGNISED, order=FIRST, signal="passed", **L_AGAIN),
     "400 unknown, again": Row(
-        answer=UNRECOGNISED, order=replace(SECOND, verdict="unrecognised_answer"), state="dead",
+        answer=UNRECOGNISED, order=replace(SECOND, verdict="unrecognised_answer"), state="dead", signal="passed",
         reason="unrecognised_answer", unresolved=True, tells=LETTER,
     ),
     "401, 403": Row(answer=Blocked("forbidden"), order=FIRST, state="accepted", due=0, signal="blocked"),

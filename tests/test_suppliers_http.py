@@ -2,10 +2,7 @@
 
 import gzip
 import logging
-import shutil
 import socket
-import ssl
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -13,6 +10,17 @@ from datetime import UTC, datetime
 
 import pytest
 from wire_server import Visit, WireServer, http, says
+from wires import (
+    drips_body,
+    drips_chunks,
+    drips_headers,
+    drips_status,
+    hangs_up,
+    never_answers,
+    resets,
+    speaks_nonsense,
+    stops_short,
+)
 
 from worker.answers import Unavailable, Unknown
 from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, retry_after, segment
@@ -41,70 +49,14 @@ def hasty():
         yield impatient
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that nobody trusts unless told."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl on the path")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout {key} -out {cert}"
-    extensions = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*command.split(), *extensions], check=True, capture_output=True)
-    return cert, key
+@pytest.fixture
+def certificate(certificates):
+    return certificates.ours
 
 
 @pytest.fixture
 def tls(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
-
-
-def resets(visit: Visit) -> bool:
-    visit.reset()
-    return False
-
-
-def hangs_up(visit: Visit) -> bool:
-    return False
-
-
-def never_answers(visit: Visit) -> bool:
-    return visit.server.stopped.wait(10)
-
-
-def drips_status(visit: Visit) -> bool:
-    visit.drip(http(200, "x" * 100), 0.05)
-    return False
-
-
-def drips_headers(visit: Visit) -> bool:
-    visit.sock.sendall(b"HTTP/1.1 200 OK\r\n")
-    visit.drip(b"X-Slow: 1\r\n" * 50, 0.02)
-    return False
-
-
-def drips_body(visit: Visit) -> bool:
-    visit.sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n")
-    visit.drip(b"x" * 200, 0.02)
-    return False
-
-
-def drips_chunks(visit: Visit) -> bool:
-    visit.sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    visit.drip(b"1\r\nx\r\n" * 100, 0.02)
-    return False
-
-
-def stops_short(visit: Visit) -> bool:
-    visit.sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"trx":')
-    return False
-
-
-def speaks_nonsense(visit: Visit) -> bool:
-    visit.sock.sendall(f"{SECRET}\r\n\r\n".encode())
-    return False
+    return certificate.serving()
 
 
 LOST = Unknown("connection lost", outage=True)
@@ -198,7 +150,7 @@ def test_a_trusted_certificate_lets_the_request_pass_the_gate(certificate, tls):
 
 def test_a_drip_over_tls_ends_in_time(certificate, tls):
     """The budget holds above the encryption too."""
-    with WireServer(drips_body, tls) as server, closing(Http({}, 0.5, 0.3, ca_file=str(certificate[0]))) as client:
+    with WireServer(drips_body, tls) as server, closing(Http({}, 0.5, 0.3, ca_file=str(certificate.cert))) as client:
         started = time.monotonic()
         assert client.call("PATCH", server.url, a_gate()) == SLOW
         assert time.monotonic() - started < 0.8 + SLACK
@@ -213,7 +165,7 @@ def test_a_late_gate_sends_nothing_over_tls(certificate, tls):
 
 
 def _trusting(certificate):
-    return Http({}, 5.0, 5.0, ca_file=str(certificate[0]))
+    return Http({}, 5.0, 5.0, ca_file=str(certificate.cert))
 
 
 def test_a_late_gate_sends_nothing_on_a_kept_connection(client):

@@ -200,7 +200,8 @@ MESSAGES = [
     (500, "server_error", Unknown(outage=True)),
     (503, "service not available", Unknown(outage=True)),
     (599, "", Unknown(outage=True)),
-    (301, "", Unknown()),
+    (301, "", Unknown(outage=True)),
+    (204, "", Unknown(outage=True)),
 ]
 
 
@@ -292,7 +293,7 @@ def test_accounts_are_totals_by_currency_in_upper_case():
     ("response", "expected"),
     [
         (http(200, "{}"), Unknown()),
-        (http(200, "nonsense"), Unknown()),
+        (http(200, "nonsense"), Unknown(outage=True)),
         (http(200, {"data": {}}), Unknown()),
         (http(200, [{"currency": "eur", "totalAmount": "much"}]), Unknown()),
         (http(401), Blocked("unauthorized")),

@@ -92,7 +92,8 @@ class Unavailable:
 class Unknown:
     """Sent, and no usable answer: it may have happened.
 
-    `outage` is true when it looks like the supplier's trouble (5xx, timeout, broken connection) and not this order's;
+    `outage` is true when it looks like the supplier's trouble and not this order's: a 5xx, a timeout, a broken
+    connection, a redirect or a page where its API should speak;
     `refused` is true for Relograde's `this order can not be confirmed`, which a read must explain.
     """
 

@@ -372,7 +372,8 @@ def signal_of(answer: Any) -> dict[str, Any]:
         return {"signal": "failed"}
     if isinstance(answer, say.NotFound):
         return {"signal": "not_found"}
-    return {"signal": "found" if isinstance(answer, say.Answer) and not isinstance(answer, say.Unknown) else "passed"}
+    odd = isinstance(answer, say.Unknown) or (isinstance(answer, say.Rejected) and not answer.certain)
+    return {"signal": "found" if isinstance(answer, say.Answer) and not odd else "passed"}
 
 
 def _lane(answer: say.Answer, step: Step) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
@@ -181,6 +182,7 @@ def segment(order_id: str) -> str:
     return quote(order_id, safe="")
 
 
+@cache
 def _our_version() -> str:
     try:
         return version("countersign")

@@ -79,7 +79,7 @@ class Logitrail:
         if reply.status == 429:
             return Blocked("rate_limited", reply.retry_after, "HTTP 429")
         if not 400 <= reply.status < 500:
-            return Unknown(f"HTTP {reply.status}", outage=reply.status >= 500)
+            return Unknown(f"HTTP {reply.status}", outage=True)
         return _refusal(reply.status, code, self._detail(code, reply.status))
 
     def _detail(self, code: str, status: int) -> str:
@@ -94,7 +94,7 @@ def _success(document: Any) -> bool:
 
 def _code(document: Any) -> str:
     try:
-        return ErrorSchema(only=("code",)).load(document).get("code") or ""
+        return (ErrorSchema(only=("code",)).load(document).get("code") or "").lower()
     except ValidationError:
         return ""
 
@@ -103,7 +103,7 @@ def _confirmation(document: Any, order_id: str) -> Answer:
     try:
         confirmation = ConfirmationSchema().load(document)
     except ValidationError:
-        return Unknown("unreadable confirmation")
+        return Unknown("unreadable confirmation", outage=not isinstance(document, dict))
     if not confirmation["success"]:
         return Unknown("success is not true")
     if confirmation["order_id"].lower() != order_id.lower():

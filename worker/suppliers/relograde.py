@@ -133,12 +133,13 @@ class Relograde:
         if not isinstance(reply, Reply):
             return reply
         if reply.status == 200:
-            return reply.json()
+            document = reply.json()
+            return Unknown("not JSON", outage=True) if document is None else document
         answer = _failed_question(reply)
         return Blocked("misconfigured", detail=answer.detail) if isinstance(answer, NotFound) else answer
 
     def _named(self, document: Any, order_id: str) -> Answer:
-        trx, answer = self._order(document) or ("", Unknown("unreadable order"))
+        trx, answer = self._order(document) or ("", Unknown("unreadable order", outage=not isinstance(document, dict)))
         return answer if trx in (order_id, "") else Unknown("another order")
 
     def _order(self, document: Any) -> tuple[str, Answer] | None:
@@ -209,7 +210,7 @@ def _refused_confirm(reply: Reply) -> Answer:
 def _undocumented(status: int) -> Answer:
     if 400 <= status < 500:
         return Rejected("unrecognised_answer", f"HTTP {status}", certain=False)
-    return Unknown(f"HTTP {status}", outage=status >= 500)
+    return Unknown(f"HTTP {status}", outage=True)
 
 
 def _failed_question(reply: Reply) -> Answer:
