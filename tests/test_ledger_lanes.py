@@ -6,7 +6,7 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
 from worker.answers import Blocked, Confirmed, Created, Line, NotFound, Pending, Rejected, Unavailable, Unknown
-from worker.ledger.ledger import PROMOTE, WAY
+from worker.ledger.ledger import PROMOTE, TIGHT, WAY
 from worker.ledger.views import Views
 from worker.policy import CONFIRM, SEND_WINDOW, Call
 
@@ -121,6 +121,56 @@ def test_a_question_ranks_with_the_confirms_by_its_deadline(ledger, clock):
     turn(ledger, "B", TIMEOUT)
     clock.advance(2)
     assert rung(ledger) == ["A", "B", "C"]
+
+
+def test_a_question_that_comes_too_late_for_its_confirm_goes_with_the_rechecks(ledger, clock):
+    """It saves no order, so it takes no call from one that can still be saved (but for the tenth)."""
+    opened(ledger, "late")
+    turn(ledger, "late", TIMEOUT)
+    clock.now = LAST + 1
+    alive = [f"{number:02}" for number in range(12)]
+    opened(ledger, *alive, created_at=START, deadline_at=START + 86400)
+    picked = rung(ledger)
+    assert picked == [*alive[:9], "late", *alive[9:]]
+    recount(ledger)
+
+
+def test_an_order_that_can_hardly_be_served_yields_to_one_that_can(client, policies, clock):
+    """A call that leaves too late is a call lost to another; while there are calls enough, both have one."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=2)
+    opened(ledger, "A", "B", "C")
+    clock.now = LAST - TIGHT + 0.5
+    assert rung(ledger) == ["B", "C"]
+    clock.advance(5)
+    assert rung(ledger) == ["A", "B", "C"], "they die without a call"
+    ledger = make_ledger(client, policies, clock, calls_per_minute=9)
+    opened(ledger, "D", created_at=clock() - 86400 + 30.5, deadline_at=clock() + 30.5)
+    assert rung(ledger) == ["D"]
+
+
+def test_those_who_die_take_no_place_in_the_budget(client, policies, clock):
+    """And only so many at a time, or their doorbells would keep all others waiting."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=2, max_in_flight=3)
+    opened(ledger, *(f"dead{number}" for number in range(7)))
+    clock.now = LAST + 10
+    assert len(rung(ledger, 5)) == 5
+    opened(ledger, "A", "B", created_at=START, deadline_at=START + 86400)
+    assert rung(ledger, 5) == ["A", "B"]
+    assert turn(ledger, "dead0", FINISHED) == "dead"
+    assert rung(ledger, 5) == ["dead5"]
+    recount(ledger)
+    assert ledger.scripts.client.zcard(ledger.scripts.key("relograde", "dying", "-")) == 5
+
+
+def test_dispatch_says_when_the_next_call_is_free(client, policies, clock):
+    """What waits for the budget is looked at in that moment, and not up to a tick later: no part of it is wasted."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=1)
+    opened(ledger, "A", "B")
+    turn(ledger, "A", FINISHED)
+    clock.advance(3)
+    assert ledger.dispatch("relograde", None, 9) == ([], START + 60 + WAY)
+    clock.now = START + 60 + WAY
+    assert rung(ledger) == ["B"]
 
 
 # --- how many ------------------------------------------------------------------------------------------------------

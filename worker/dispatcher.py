@@ -62,17 +62,19 @@ class Dispatcher:
         lanes: Iterable[tuple[str, str | None]],
         ring: Callable[[str, str], None],
         look_at_server: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
         self.lanes = tuple(lanes)
         self.ring = ring
         self.look_at_server = look_at_server
+        self.monotonic = monotonic
         self._tend_at = 0.0
 
     def turn(self) -> float:
         """Dispatches every lane once; returns the seconds until the next look."""
         wait = TICK
-        tend = time.monotonic() >= self._tend_at
+        tend = self.monotonic() >= self._tend_at
         if tend:
             self.look_at_server()
         for supplier, account in self.lanes:
@@ -84,7 +86,7 @@ class Dispatcher:
             if soonest is not None:
                 wait = min(wait, max(soonest - self.ledger.time(), 0.01))
         if tend:
-            self._tend_at = time.monotonic() + TEND
+            self._tend_at = self.monotonic() + TEND
             for room in ROOMS:
                 self.ledger.tend(room)
         return wait

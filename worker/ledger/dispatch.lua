@@ -1,8 +1,9 @@
 -- Picks the due orders of one lane that may be looked at now and reserves them; none leaves the sets.
--- args: lane, limit, per_minute, max_in_flight, reserve, kills, retry, promote
+-- args: lane, limit, per_minute, max_in_flight, reserve, kills, tight, retry, promote
 local lane, picked = args.lane, {}
 local lane_hash = hash(key('lane', lane))
 redis.call('ZREMRANGEBYSCORE', key('reserved', lane), '-inf', ts(now))
+redis.call('ZREMRANGEBYSCORE', key('dying', lane), '-inf', ts(now))
 redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
 
 local function promote(id)
@@ -23,26 +24,44 @@ if #fallen == args.promote then
   end
 end
 
-local function reserve(kind, id)
+local function reserve(kind, id, among)
   redis.call('ZREM', key('ready', lane, kind), id)
   redis.call('ZADD', key('due', lane), ts(now + args.reserve), id)
-  redis.call('ZADD', key('reserved', lane), ts(now + args.reserve), id)
+  redis.call('ZADD', among or key('reserved', lane), ts(now + args.reserve), id)
   picked[#picked + 1] = id
 end
 
-local function head(kind)
-  local first = redis.call('ZRANGE', key('ready', lane, kind), 0, 0, 'WITHSCORES')
-  return first[1], tonumber(first[2] or 'inf')
+local function first(name, from)
+  local found = redis.call('ZRANGEBYSCORE', name, from or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  return found[1], tonumber(found[2] or 'inf')
+end
+
+-- The order that the next call is for, by kind: the earliest deadline that a confirm can still meet. Whoever can hardly
+-- meet it any more yields, or in an overload every call would go to one that just misses; a question whose confirm
+-- would come too late saves nobody, and goes with the re-checks.
+local function next_order()
+  local ready = {confirm = key('ready', lane, 'confirm'), ask = key('ready', lane, 'ask')}
+  local confirm, by = first(ready.confirm, args.kills and ts(now + args.tight))
+  local ask, ask_by = first(ready.ask, args.kills and ts(now))
+  local kind, id = 'confirm', confirm
+  if ask and ask_by <= by then kind, id = 'ask', ask end
+  if not id then id = first(ready.confirm, args.kills and ts(now)) end
+  local later_kind, later = 'ask', first(ready.ask)
+  if not later or later == ask then later_kind, later = 'recheck', first(key('ready', lane, 'recheck')) end
+  if later and (redis.call('HINCRBY', key('lane', lane), 'picks', 1) % 10 == 0 or not id) then return later_kind, later end
+  return kind, id
 end
 
 local busy = redis.call('ZCARD', key('reserved', lane))
 local free = math.min(args.limit, args.max_in_flight - busy - redis.call('ZCARD', key('leases', lane)),
   calls_left(lane, args.per_minute) - busy)
 
--- The deadline waits for neither hold nor budget: these orders die without a call.
+-- The deadline waits for neither hold nor budget: these orders die without a call, and take no place from those that
+-- need one. So many at a time, or the doorbells of a mass of them would keep all others waiting.
 if args.kills then
-  local over = redis.call('ZRANGEBYSCORE', key('ready', lane, 'confirm'), '-inf', '(' .. ts(now), 'LIMIT', 0, args.limit)
-  for _, id in ipairs(over) do reserve('confirm', id) end
+  local room = math.max(args.limit - redis.call('ZCARD', key('dying', lane)), 0)
+  local over = redis.call('ZRANGEBYSCORE', key('ready', lane, 'confirm'), '-inf', '(' .. ts(now), 'LIMIT', 0, room)
+  for _, id in ipairs(over) do reserve('confirm', id, key('dying', lane)) end
 end
 
 if lane_hash.held then
@@ -64,19 +83,15 @@ if lane_hash.held then
   end
 else
   for _ = 1, free do
-    local confirm, by = head('confirm')
-    local ask, ask_by = head('ask')
-    local recheck = head('recheck')
-    if not (confirm or ask or recheck) then break end
-    local share = recheck and redis.call('HINCRBY', key('lane', lane), 'picks', 1) % 10 == 0
-    if recheck and (share or not (confirm or ask)) then
-      reserve('recheck', recheck)
-    elseif ask_by <= by then
-      reserve('ask', ask)
-    else
-      reserve('confirm', confirm)
-    end
+    local kind, id = next_order()
+    if not id then break end
+    reserve(kind, id)
   end
 end
-local soonest = redis.call('ZRANGE', key('due', lane), 0, 0, 'WITHSCORES')
-return reply({result = 'ok', picked = picked, soonest = soonest[2]})
+-- What waits for the budget is looked at when the next slot comes free, so that none of it is wasted.
+local _, soonest = first(key('due', lane))
+if redis.call('EXISTS', key('ready', lane, 'confirm'), key('ready', lane, 'ask'), key('ready', lane, 'recheck')) > 0 then
+  local _, free_at = first(key('calls', lane))
+  soonest = math.min(soonest, free_at)
+end
+return reply({result = 'ok', picked = picked, soonest = soonest < math.huge and ts(soonest) or nil})

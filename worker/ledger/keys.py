@@ -17,6 +17,7 @@ NAMES = {
     "due": "due:<lane>, sorted set: orders by the time to look again: a retry, or the end of a reservation or lease.",
     "ready": "ready:<lane>:<kind>, sorted set: orders that are due, by rank; kind is confirm, ask or recheck.",
     "reserved": "reserved:<lane>, sorted set: orders whose doorbell was rung, by the end of the reservation.",
+    "dying": "dying:<lane>, sorted set: the same for orders past their last safe moment: they need a step but no call.",
     "leases": "leases:<lane>, sorted set: orders that are claimed, and `|<kind>` for a lane call, by the lease's end.",
     "calls": "calls:<lane>, sorted set: calls of the budget's window by the time at which their slot is free again.",
     "lane": "lane:<lane>, hash: hold, probe, failures in a row, and when a call last got through or found its order.",

@@ -15,6 +15,8 @@ WAY = 1.0
 """Seconds that a call may be under way to the supplier; its slot of the budget is freed that much later."""
 SUSPICION = 600.0
 """Seconds after a restart with possible loss in which a new order may be one whose acceptance was forgotten."""
+TIGHT = 1.0
+"""Seconds before its last safe moment in which an order yields to others: its call could hardly leave in time."""
 LEASE_MARGIN = 10.0
 RESERVATION = 5.0
 GRACE = 30.0
@@ -224,6 +226,7 @@ class Ledger:
             max_in_flight=limits.max_in_flight,
             reserve=RESERVATION,
             kills=self._kills(supplier),
+            tight=TIGHT,
             retry=self.retry,
             promote=PROMOTE,
         )

@@ -81,6 +81,7 @@ local function unplace(id, lane)
   for _, kind in ipairs(KINDS) do redis.call('ZREM', key('ready', lane, kind), id) end
   redis.call('ZREM', key('due', lane), id)
   redis.call('ZREM', key('reserved', lane), id)
+  redis.call('ZREM', key('dying', lane), id)
   redis.call('ZREM', key('leases', lane), id)
 end
 

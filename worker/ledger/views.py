@@ -161,7 +161,8 @@ class Views:
         waiting = self.client.zcount(self.scripts.key(supplier, "due", name), f"({now}", "+inf")
         leased = self.client.zrangebyscore(self.scripts.key(supplier, "leases", name), f"({now}", "+inf")
         orders = [member for member in leased if member[0] != "|"]
-        reserved = self.client.zcount(self.scripts.key(supplier, "reserved", name), f"({now}", "+inf")
+        places = [self.scripts.key(supplier, place, name) for place in ("reserved", "dying")]
+        reserved = sum(self.client.zcount(place, f"({now}", "+inf") for place in places)
         ready = sum(self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck"))
         overdue = self.client.zcount(self.scripts.key(supplier, "due", name), "-inf", now)
         return {
