@@ -6,7 +6,7 @@ import sys
 
 from benchmarks.rows import Figure, figures, table
 
-NAMES = ("durability",)
+NAMES = ("durability", "scale")
 
 
 def run(name: str, runs: int | None) -> list[Figure]:

@@ -18,7 +18,7 @@ from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
 from worker.ledger.scripts import Scripts
 from worker.policy import Policy, Rules
-from worker.service import connect
+from worker.servers import connect
 
 RUNS = 5
 SECONDS = 4.0

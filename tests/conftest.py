@@ -20,7 +20,7 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.scripts import Scripts
 from worker.ledger.views import Views
 from worker.policy import Policy, Rules, Step
-from worker.service import connect
+from worker.servers import connect
 
 START = 1_800_000_000.0
 """The moment at which the tests' clock begins, seconds since the epoch."""

@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery
 
 from sandbox.server import Sandbox
+from worker.broker import address
 
 ROOT = Path(__file__).parent.parent
 QUICK = {
@@ -65,7 +66,9 @@ class Fleet:
         }
         self.environment = {**clean, **QUICK, **environment, "REDIS_URL": redis_url}
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.app = Celery("shop", broker=redis_url, set_as_current=False)
+        broker_url, options = address(redis_url)
+        self.app = Celery("shop", broker=broker_url, set_as_current=False)
+        self.app.conf.broker_transport_options = options
 
     def start(self, number: int = 1) -> None:
         """Starts workers, each with a log of its own."""

@@ -25,7 +25,7 @@ from sandbox.embedded_redis import EmbeddedRedis
 from worker import settings as settings_module
 from worker.consumer import Request
 from worker.ledger.scripts import Scripts
-from worker.service import connect
+from worker.servers import connect
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 30.0

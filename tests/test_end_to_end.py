@@ -14,7 +14,7 @@ from fleet import Fleet, supplier_environment, wait_for
 
 from sandbox.embedded_redis import EmbeddedRedis
 from sandbox.server import Sandbox
-from worker.service import connect
+from worker.servers import connect
 
 RELOGRADE = {
     "finished": "confirmed",

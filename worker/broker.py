@@ -10,9 +10,14 @@ import json
 import uuid
 from typing import Any
 
+import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import SentinelChannel as RedisSentinelChannel
+from kombu.transport.redis import SentinelTransport as RedisSentinelTransport
 from kombu.transport.redis import Transport as RedisTransport
+
+from worker import servers
 
 UNREADABLE = "application/octet-stream"
 """Content type of what was wrapped."""
@@ -50,8 +55,19 @@ def _is_envelope(found: Any) -> bool:
     return readable and isinstance(info, dict) and isinstance(properties["delivery_tag"], str)
 
 
-class Channel(RedisChannel):
-    """A channel whose BRPOP answers are always envelopes."""
+class _Sturdy:
+    """What our channels do better than the stock ones: BRPOP's answers are always envelopes, and a lost connection is
+    said to be one."""
+
+    sep: str
+    connection: Any
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        # A thread that acknowledges on a channel whose connection was just given up would end the whole worker: the
+        # stock channel then trips over the connection that is not there any more, which nobody expects.
+        if self.connection.client is None:
+            raise redis.ConnectionError("the connection to the broker was given up")
+        return super()._get_pool(asynchronous)  # type: ignore[misc]
 
     def _get_client(self) -> Any:
         sep = self.sep
@@ -67,12 +83,33 @@ class Channel(RedisChannel):
         return Reader
 
 
+class Channel(_Sturdy, RedisChannel):
+    """The stock channel to one server."""
+
+
+class SentinelChannel(_Sturdy, RedisSentinelChannel):
+    """The stock channel to the master that Sentinels name."""
+
+
 class Transport(RedisTransport):
     """The stock transport with our channel."""
 
     Channel = Channel
 
 
+class SentinelTransport(RedisSentinelTransport):
+    """The same over Sentinels."""
+
+    Channel = SentinelChannel
+
+
 def install() -> None:
-    """Makes `redis://` and `rediss://` mean this transport."""
+    """Makes `redis://`, `rediss://` and `sentinel://` mean these transports."""
     TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker:Transport"
+    TRANSPORT_ALIASES["sentinel"] = "worker.broker:SentinelTransport"
+
+
+def address(url: str) -> tuple[str, dict[str, str]]:
+    """(broker URL, transport options) as kombu wants them, for a REDIS_URL."""
+    found = servers.group(url)
+    return (found.broker_url, {"master_name": found.master}) if found else (url, {})

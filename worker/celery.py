@@ -30,12 +30,14 @@ except SettingsError as error:
     sys.exit(f"countersign: {error}")
 
 broker.install()
+broker_url, master = broker.address(settings.redis_url)
 app = Celery("countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes", "tasks.workers"])
 app.conf.update(
-    broker_url=settings.redis_url,
+    broker_url=broker_url,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
+        **master,
         # Longer than the longest call, short enough that a killed worker's messages come back soon.
         "visibility_timeout": 180,
         "unacked_restore_interval": 5,

@@ -5,8 +5,6 @@ from functools import cache, cached_property
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker import settings as settings_module
 from worker.dead_letters import DeadLetters
@@ -18,6 +16,7 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
 from worker.outcomes import Poster, Teller
+from worker.servers import connect
 from worker.settings import Settings
 from worker.suppliers import registry
 from worker.threads import Threads
@@ -72,25 +71,17 @@ class Service:
         return Teller(self.outbox, publish if self.settings.outcome_task else None, post, backlog)
 
     def look_at_server(self) -> None:
-        """Learns whether the server syncs every write. A server that does not tell counts as one that does not."""
+        """Learns whether the server syncs every write. A server that does not tell counts as one that does not.
+
+        One with replicas does not either, or one that has been a replica: what it synced is not what the next one has.
+        """
         try:
-            mode = self.client.config_get("append*")
+            mode, links = self.client.config_get("append*"), self.client.info("replication")
         except redis.ResponseError:
-            mode = {}
-        self.server.synced = mode.get("appendonly") == "yes" and mode.get("appendfsync") == "always"
-
-
-def connect(url: str) -> Any:
-    """A client without hidden retries: a script whose answer was lost may have run."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=10,
-        socket_connect_timeout=5,
-        health_check_interval=25,
-        max_connections=1000,
-    )
+            mode, links = {}, {}
+        alone = links.get("connected_slaves") == 0 and links.get("second_repl_offset") == -1
+        always = mode.get("appendonly") == "yes" and mode.get("appendfsync") == "always"
+        self.server.synced = always and alone and not self.settings.replicated
 
 
 @cache

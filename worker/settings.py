@@ -19,6 +19,7 @@ from environs import Env, EnvError, FileAwareEnv
 from standardwebhooks import Webhook
 
 from worker.sealing import Sealer
+from worker.servers import group
 
 PREFIXES = ("RELOGRADE_", "LOGITRAIL_", "OUTCOME_", "COUNTERSIGN_")
 ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}")
@@ -46,7 +47,12 @@ def _variable(name: str, kind: str, default: str, meaning: str) -> Variable:
 VARIABLES: tuple[Variable, ...] = tuple(
     _variable(*row)
     for row in (
-        ("REDIS_URL", "redis", "redis://127.0.0.1:6379/0", "broker, and the ledger unless LEDGER_URL is set"),
+        (
+            "REDIS_URL",
+            "redis",
+            "redis://127.0.0.1:6379/0",
+            "broker, and the ledger unless LEDGER_URL is set; or redis+sentinel://HOST:PORT,…/MASTER",
+        ),
         ("LEDGER_URL", "redis", "", "the ledger's Redis; empty: the same as REDIS_URL"),
         ("COUNTERSIGN_PREFIX", "prefix", "countersign", "first part of every key of the ledger"),
         ("COUNTERSIGN_CONCURRENCY", "count", "150", "threads of one worker process"),
@@ -130,6 +136,11 @@ class Settings:
         return {"relograde": tuple(self.relograde_keys), "logitrail": (None,)}
 
     @cached_property
+    def replicated(self) -> bool:
+        """True when Sentinels name the ledger's server: another one may take its place."""
+        return group(self.ledger_url or self.redis_url) is not None
+
+    @cached_property
     def channels(self) -> tuple[str, ...]:
         """How the web app is told."""
         return tuple(name for name, on in (("task", self.outcome_task), ("post", self.outcome_url)) if on)
@@ -152,10 +163,12 @@ def table() -> str:
 def _redis(value: str) -> str:
     if value:
         try:
+            if group(value):
+                return value
             redis.connection.parse_url(value)
             database = urlsplit(value).path.strip("/")
         except (ValueError, TypeError):
-            raise ValueError("is not a redis:// URL") from None
+            raise ValueError("is not a redis:// or redis+sentinel:// URL") from None
         if not value.startswith("unix") and database and not database.isdigit():
             raise ValueError("needs a number for its database")
     return value

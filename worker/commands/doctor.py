@@ -9,10 +9,13 @@ import click
 import redis
 
 from worker.commands.output import command, document, json_option
-from worker.service import Service, connect
+from worker.outcomes import SYNC_AGE
+from worker.servers import connect
+from worker.service import Service
 from worker.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+FOLLOW_CLOSELY = "set min-replicas-to-write 1 and min-replicas-max-lag 2 on every server of the group"
 CONFIRM_HOLDS = 30.0
 """Seconds for which Relograde may hold a confirm (its documentation)."""
 
@@ -77,11 +80,20 @@ def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "the ledger is not synced to disk", "set appendfsync everysec, or always"
     if config.get("maxmemory-policy", "noeviction") != "noeviction":
         yield "the ledger evicts orders when memory is short", "set maxmemory-policy noeviction"
+    if settings.replicated and not _follows_closely(config):
+        yield "a fail-over may forget orders that were told as accepted", FOLLOW_CLOSELY
+
+
+def _follows_closely(config: dict[str, str]) -> bool:
+    """True when a master whose replicas are further behind than an outcome waits takes no orders."""
+    lag = float(config.get("min-replicas-max-lag", 0))
+    return int(config.get("min-replicas-to-write", 0)) > 0 and 0 < lag <= SYNC_AGE
 
 
 def _config(client: Any) -> dict[str, str] | None:
     try:
-        found: dict[str, str] = {**client.config_get("append*"), **client.config_get("maxmemory*")}
+        asked = ("append*", "maxmemory*", "min-replicas*")
+        found: dict[str, str] = {name: value for part in asked for name, value in client.config_get(part).items()}
     except redis.ResponseError:
         return None
     return found

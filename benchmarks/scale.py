@@ -1,0 +1,203 @@
+"""A million waiting orders in one Redis: what each costs in memory, and what they cost a dispatch, a list, a drain.
+
+Everything goes through the ledger's own scripts on a real server with its append-only file on. The orders lie in three
+lanes and wait with their acceptance told, which is how an order waits; their `details` are not counted. `SCALE_ORDERS`
+changes their number. Times are medians over several rounds on the one crowd, since filling takes minutes.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows import Row
+from sandbox.embedded_redis import EmbeddedRedis
+from schemas.order import Order
+from worker.answers import Confirmed, Line
+from worker.executor import Executor
+from worker.ledger import Ledger
+from worker.ledger.ledger import Limits
+from worker.ledger.scripts import Scripts
+from worker.ledger.views import Views
+from worker.policy import Policy, Rules
+from worker.servers import connect
+
+RUNS = 1
+ORDERS = int(os.environ.get("SCALE_ORDERS", "1000000"))
+ROUNDS = 200
+SAMPLE = 1000
+DRAIN_SECONDS = 15.0
+SMALL = 10_000
+NEAR = 100
+LANES: tuple[tuple[str, str | None], ...] = (("relograde", "a"), ("relograde", "b"), ("logitrail", None))
+POLICIES = {
+    "relograde": Policy(Rules(reads=True, settle=40.0, confirm_within=86400.0, margin=30.0)),
+    "logitrail": Policy(Rules(reads=False, settle=60.0, give_up=259200.0, hosts=2)),
+}
+FALL_DUE = """
+-- Sends `count` ready orders of one lane back to wait until the same moment, as a retry would.
+local ids = redis.call('ZRANGE', KEYS[1] .. 'ready:' .. ARGV[1] .. ':confirm', 0, ARGV[3] - 1)
+for _, id in ipairs(ids) do
+  redis.call('HSET', KEYS[1] .. 'order:' .. id, 'due_at', ARGV[2])
+  redis.call('ZADD', KEYS[1] .. 'due:' .. ARGV[1], ARGV[2], id)
+end
+if #ids > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1] .. 'ready:' .. ARGV[1] .. ':confirm', 0, #ids - 1) end
+return #ids
+"""
+
+
+def make_ledger(url: str, per_minute: int = 50) -> Ledger:
+    limits = {"relograde": Limits(per_minute, 60, 50.0), "logitrail": Limits(0, 60, 35.0)}
+    return Ledger(Scripts(connect(url), "countersign"), POLICIES, limits)
+
+
+def an_order(number: int, now: float, created_ago: float) -> Order:
+    """References as long as a UUID; the suppliers show whole seconds."""
+    supplier, account = LANES[number % len(LANES)]
+    relograde = supplier == "relograde"
+    created = float(int(now - created_ago))
+    return Order(
+        supplier=supplier,
+        order_id=f"T{number:013d}" if relograde else f"{number:024x}",
+        account=account,
+        reference=str(uuid.UUID(int=number)),
+        created_at=created if relograde else None,
+        paid_at=created + 40,
+        amount="25.00" if relograde else None,
+        currency="EUR" if relograde else None,
+        accepted_at=now,
+        deadline_at=created + 86400 if relograde else None,
+    )
+
+
+def fill(url: str, numbers: range) -> None:
+    """Opens orders between half an hour and ten hours old."""
+    ledger = make_ledger(url)
+    for number in numbers:
+        ledger.open(an_order(number, ledger.time(), 1800 + number * 7919 % 34200))
+
+
+def crowd(url: str) -> None:
+    """All of them, from two processes."""
+    parts = [range(start, min(start + 10_000, ORDERS)) for start in range(0, ORDERS, 10_000)]
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(fill, [url] * len(parts), parts))
+
+
+def memory(client: Any, used: int) -> list[Row]:
+    """Bytes per order by INFO, and where they are by MEMORY USAGE."""
+    found: dict[str, float] = {}
+    records = list(islice(client.scan_iter("*:order:*", count=1000), SAMPLE))
+    found["record"] = statistics.mean(client.memory_usage(key, samples=0) for key in records)
+    for key in client.scan_iter("*", count=10_000):
+        name = key.split(":")[2]
+        if name in ("state", "ready", "due", "deadlines"):
+            found[name] = found.get(name, 0.0) + client.memory_usage(key, samples=1000) / ORDERS
+        elif name in ("timeline", "outcomes", "outbox", "warned"):
+            raise AssertionError(f"{key}: an order that only waits has none")
+    rows = [Row(name=f"  of these: {name}", value=value, unit="bytes") for name, value in sorted(found.items())]
+    rest = used / ORDERS - sum(found.values())
+    rows.append(Row(name="  of these: the server's table of keys", value=rest, unit="bytes"))
+    return [Row(name="memory of a waiting order", value=used / ORDERS, unit="bytes", at_most=700), *rows]
+
+
+def milliseconds(what: Callable[[], Any], rounds: int) -> float:
+    """The median of several rounds, each with its trip to the server."""
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        what()
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+
+class Supplier:
+    """Answers at once, in this process: what is measured is the ledger."""
+
+    def __init__(self) -> None:
+        self.confirmed: list[str] = []
+
+    def confirm(self, order_id: str, gate: Any, host: int = 0, details: Any = None) -> Confirmed:
+        gate.check()
+        self.confirmed.append(order_id)
+        return Confirmed(lines=(Line("1", "finished", True),))
+
+
+def turns(ledger: Ledger, executor: Executor, seconds: float) -> Iterator[int]:
+    """Dispatches all lanes in turn and makes the steps, for some seconds; yields how many each round made."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        made = 0
+        for supplier, account in LANES:
+            for order_id in ledger.dispatch(supplier, account, 100)[0]:
+                made += executor.step(supplier, order_id) == "confirmed"
+        yield made
+
+
+def drain(url: str, many: int) -> tuple[float, list[str]]:
+    """CPU ms per order, ours and the server's, while `many` fell due in the same second; and what was confirmed."""
+    ledger, supplier = make_ledger(url, per_minute=0), Supplier()
+    at, client = f"{ledger.time() - 1:.6f}", ledger.scripts.client
+    script = client.register_script(FALL_DUE)
+    for room, account in LANES:
+        left = many // len(LANES)
+        while left > 0:
+            left -= script(keys=[ledger.scripts.base(room)], args=[account or "-", at, min(left, 5000)]) or left
+    executor = Executor(ledger, POLICIES, dict.fromkeys(LANES, supplier))
+    began = cpu(client)
+    made = sum(turns(ledger, executor, DRAIN_SECONDS))
+    return (cpu(client) - began) * 1000 / made, supplier.confirmed
+
+
+def cpu(client: Any) -> float:
+    """Seconds of this process and of the server: a busy machine does not change them much."""
+    server = client.info("cpu")
+    return time.process_time() + float(server["used_cpu_user"]) + float(server["used_cpu_sys"])
+
+
+def measure() -> list[Row]:
+    """One crowd, and everything that is asked of it."""
+    with tempfile.TemporaryDirectory() as name, EmbeddedRedis(Path(name), own=True) as server:
+        client = connect(server.url)
+        make_ledger(server.url).tend("relograde")
+        before = int(client.info("memory")["used_memory"])
+        small = drain_of_few(server.url)
+        client.flushall()
+        crowd(server.url)
+        rows = memory(client, int(client.info("memory")["used_memory"]) - before)
+        ledger = make_ledger(server.url)
+        views = Views(ledger, LANES)
+        one = milliseconds(lambda: ledger.dispatch("logitrail", None, 1), 50)
+        idle = milliseconds(lambda: ledger.dispatch("relograde", "a", 0), ROUNDS)
+        listed = milliseconds(lambda: views.orders(None, None, 100), 5)
+        rows += [
+            Row(name="a dispatch that picks one of the crowd", value=one, unit="ms", at_most=2),
+            Row(name="a dispatch that finds the budget spent", value=idle, unit="ms", at_most=2),
+            Row(name="orders stats", value=milliseconds(views.stats, 5) / 1000, unit="s", at_most=1),
+            Row(name="orders list", value=listed / 1000, unit="s", at_most=1),
+        ]
+        now, first = ledger.time(), ORDERS - ORDERS % len(LANES) + len(LANES)
+        near = [an_order(first + number * len(LANES), now, 86400 - 60) for number in range(NEAR)]
+        for order in near:
+            ledger.open(order)
+        cost, confirmed = drain(server.url, ORDERS)
+        late = {order.order_id for order in near} - set(confirmed)
+        return [
+            *rows,
+            Row(name="drain of ten thousand due at once", value=small, unit="CPU ms/order"),
+            Row(name="drain of the whole crowd due at once", value=cost, unit="CPU ms/order"),
+            Row(name="  its ratio to that of ten thousand", value=cost / small, unit="", at_most=1.1),
+            Row(name="orders near their deadline left behind", value=len(late), unit="orders", at_most=0),
+        ]
+
+
+def drain_of_few(url: str) -> float:
+    """The same with a crowd of ten thousand."""
+    fill(url, range(SMALL))
+    return drain(url, SMALL)[0]
