@@ -5,10 +5,9 @@ Times are seconds since the epoch, UTC, as the ledger's clock gives them; `None`
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from marshmallow import EXCLUDE, Schema, fields, post_load
 
 OPEN = ("accepted", "submitted", "pending")
 ENDED = ("confirmed", "cancelled", "withdrawn", "resolved")
@@ -136,52 +135,40 @@ def seconds(value: float) -> str:
     return f"{value:.6f}".removesuffix(".000000")
 
 
-class Epoch(fields.Float):
-    """Seconds since the epoch."""
-
-    def _serialize(self, value: float | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else seconds(value)
+def _flag(value: bool) -> str:
+    return "1" if value else "0"
 
 
-class Flag(fields.Boolean):
-    """A boolean as `1` or `0`, since a hash holds strings."""
-
-    def _serialize(self, value: bool | None, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else "1" if value else "0"
+def _is_set(text: str) -> bool:
+    return text == "1"
 
 
-class Document(fields.Field):
-    """A small JSON document inside one hash field."""
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return None if value is None else json.dumps(value, separators=(",", ":"))
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return json.loads(value)
+def _document(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
-_KINDS: dict[Any, type[fields.Field]] = {
-    str: fields.String,
-    str | None: fields.String,
-    int: fields.Integer,
-    bool: Flag,
-    bool | None: Flag,
-    float: Epoch,
-    float | None: Epoch,
-    list[dict[str, Any]] | None: Document,
+_FORMS: dict[Any, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
+    str: (str, str),
+    str | None: (str, str),
+    int: (int, str),
+    bool: (_is_set, _flag),
+    bool | None: (_is_set, _flag),
+    float: (float, seconds),
+    float | None: (float, seconds),
+    list[dict[str, Any]] | None: (json.loads, _document),
 }
+"""How a field of this type is read from its text, and how it is written."""
+_READ = {field.name: _FORMS[field.type][0] for field in dataclasses.fields(Order)}
+_WRITTEN = [(field.name, field.default, _FORMS[field.type][1]) for field in dataclasses.fields(Order)]
 
 
-class _RecordSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    @post_load
-    def make(self, data: dict[str, Any], **kwargs: Any) -> Order:
-        return Order(**data)
+def load_order(supplier: str, order_id: str, fields: Mapping[str, str]) -> Order:
+    """The order that the ledger's hash holds; fields that are not an order's are ignored."""
+    known = {name: _READ[name](text) for name, text in fields.items() if name in _READ}
+    return Order(**{**known, "supplier": supplier, "order_id": order_id})
 
 
-OrderSchema = _RecordSchema.from_dict(
-    {field.name: _KINDS[field.type]() for field in dataclasses.fields(Order)}, name="OrderSchema"
-)
-"""Loads an `Order` from the ledger's hash and dumps it to one: strings only, unknown fields ignored."""
+def dump_order(order: Order) -> dict[str, str]:
+    """What the ledger's hash keeps of it: the fields that differ from their defaults."""
+    values = [(name, getattr(order, name), default, write) for name, default, write in _WRITTEN]
+    return {name: write(value) for name, value, default, write in values if value is not None and value != default}

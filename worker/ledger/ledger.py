@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.order import Order, OrderSchema, seconds
+from schemas.order import Order, dump_order, load_order, seconds
 from worker.ledger import keys
 from worker.ledger.scripts import Scripts
 from worker.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
@@ -23,8 +23,6 @@ GRACE = 30.0
 """Seconds after its acceptance or requeue in which an order is not warned of."""
 PROMOTE = 250
 """Orders that one dispatch moves from due to ready, so that it stays short however many fall due at once."""
-_SCHEMA = OrderSchema()
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Order)}
 _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
 
 
@@ -164,7 +162,7 @@ class Ledger:
             found_at=_float(answer.get("found_at")),
             probing=answer["probing"],
         )
-        record = _record(order.supplier, order.order_id, answer["order"])
+        record = load_order(order.supplier, order.order_id, answer["order"])
         return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
 
     def write(self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None) -> Reply:
@@ -261,22 +259,13 @@ class Ledger:
 
 
 def _stored(order: Order) -> dict[str, str]:
-    """The record's fields that differ from their defaults, as strings; the state always."""
-    dumped = _SCHEMA.dump(order)
-    return {
-        name: str(value)
-        for name, value in dumped.items()
-        if name not in _COMPUTED and value is not None and (name == "state" or getattr(order, name) != _DEFAULTS[name])
-    }
-
-
-def _record(supplier: str, order_id: str, fields: dict[str, str]) -> Order:
-    order: Order = _SCHEMA.load({**fields, "supplier": supplier, "order_id": order_id})
-    return order
+    """What a step writes of the record; the state always."""
+    written = {name: text for name, text in dump_order(order).items() if name not in _COMPUTED}
+    return {**written, "state": order.state}
 
 
 def _reply(supplier: str, order_id: str, answer: dict[str, Any]) -> Reply:
-    order = _record(supplier, order_id, answer["order"]) if "order" in answer else None
+    order = load_order(supplier, order_id, answer["order"]) if "order" in answer else None
     return Reply(answer["result"], float(answer["now"]), order)
 
 

@@ -4,14 +4,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from schemas.order import REASONS, STATES, Order, OrderSchema
+from schemas.order import REASONS, STATES, Order, load_order
 from schemas.outcomes import iso
 from worker.ledger import keys
 from worker.ledger.ledger import Ledger
 from worker.ledger.messages import ROOM as MESSAGES
 from worker.ledger.outbox import outcome_id
 
-_SCHEMA = OrderSchema()
 ENDLESS = 10**9
 LANE_KEYS = ("held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
 """What the contract pins of a lane; `lanes show` has more."""
@@ -32,7 +31,7 @@ class Views:
     def order(self, supplier: str, order_id: str) -> Order | None:
         """The record, or None."""
         fields = self.client.hgetall(self.scripts.key(supplier, "order", order_id))
-        return _order(supplier, order_id, fields) if fields else None
+        return load_order(supplier, order_id, fields) if fields else None
 
     def show(self, supplier: str, order_id: str) -> dict[str, Any] | None:
         """`orders show`: the object of the contract with its timeline."""
@@ -208,8 +207,3 @@ class Views:
 def lane_name(supplier: str, account: str | None) -> str:
     """LANE as people type it: `relograde`, `relograde/a`."""
     return f"{supplier}/{account}" if account else supplier
-
-
-def _order(supplier: str, order_id: str, fields: dict[str, str]) -> Order:
-    order: Order = _SCHEMA.load({**fields, "supplier": supplier, "order_id": order_id})
-    return order
