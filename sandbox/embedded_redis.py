@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -56,7 +57,7 @@ class EmbeddedRedis:
     """One server with its data in `folder`, which survives any kind of end; a context manager.
 
     With REDIS_URL in the environment it stands for that server instead, and starts and stops nothing; `own=True`
-    asks for one of its own all the same.
+    asks for one of its own all the same. `options` are added to the server's configuration, or replace parts of it.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class EmbeddedRedis:
         *,
         bundled: bool = True,
         own: bool = False,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(folder).absolute()
         self.appendfsync = appendfsync
         self.bundled = bundled
+        self.options = options or {}
         self.foreign = None if own else os.environ.get("REDIS_URL") or None
         self.port = port if port is not None else free_port(HOST)
         self.process: subprocess.Popen[bytes] | None = None
@@ -141,6 +144,7 @@ class EmbeddedRedis:
             "appendonly": "yes",
             "appendfsync": self.appendfsync,
             "maxmemory-policy": "noeviction",
+            **self.options,
         }
         return [
             str(find_server(self.bundled)),

@@ -1,5 +1,5 @@
 -- A recount of the whole ledger by one who reads its keys alone: what contradicts the contract, one line each.
--- KEYS[1]: prefix; ARGV[1]: now. Independent of the worker's scripts on purpose.
+-- KEYS: the bases of the rooms; ARGV[1]: now. Independent of the worker's scripts on purpose.
 local now, wrong = tonumber(ARGV[1]), {}
 local function fault(text) wrong[#wrong + 1] = text end
 local function hash(name)
@@ -9,8 +9,7 @@ local function hash(name)
 end
 local OPEN = {accepted = true, submitted = true, pending = true}
 local STATES = {'accepted', 'submitted', 'pending', 'dead', 'confirmed', 'cancelled', 'withdrawn', 'resolved'}
-for _, room in ipairs({'relograde', 'logitrail'}) do
-  local base = KEYS[1] .. ':{' .. room .. '}:'
+for _, base in ipairs(KEYS) do
   local orders, letters, counts = redis.call('KEYS', base .. 'order:*'), {}, {}
   local lettered = 0
   for _, name in ipairs(orders) do
@@ -60,12 +59,12 @@ for _, room in ipairs({'relograde', 'logitrail'}) do
   for _, state in ipairs(STATES) do
     local counted = redis.call('ZCARD', base .. 'state:' .. state)
     if counted ~= (counts[state] or 0) then
-      fault(room .. ' counts ' .. counted .. ' ' .. state .. ' and has ' .. (counts[state] or 0))
+      fault(base .. ' counts ' .. counted .. ' ' .. state .. ' and has ' .. (counts[state] or 0))
     end
   end
   for _, name in ipairs(redis.call('KEYS', base .. 'letters:*')) do
     if not string.find(name, 'outcome_undeliverable', 1, true) then lettered = lettered - redis.call('ZCARD', name) end
   end
-  if lettered ~= 0 then fault(room .. ' has letters that no order has') end
+  if lettered ~= 0 then fault(base .. ' has letters that no order has') end
 end
 return wrong

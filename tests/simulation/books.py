@@ -135,7 +135,7 @@ class Books:
 
     def _may_say_created(self, entry: Entry) -> bool:
         """A lie that the worker can see through: only for an order that it knows to be pending."""
-        return self.world.state(self.supplier, entry.plan.order_id) == "pending"
+        return self.world.fields(self.supplier, entry.plan.order_id, "state") == ["pending"]
 
     def _arrive(self, entry: Entry, visit: Visit) -> None:
         """The request is at the supplier: fixes what it will do, and when."""

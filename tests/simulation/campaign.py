@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Tally:
 def share(first: int, step: int, options: Options) -> Tally:
     """Every `step`-th run and pair from `first` on; ends at the first violation."""
     logging.disable(logging.CRITICAL)
+    _stay_on_one_core(first)
     tally = Tally()
     with Runner() as runner:
         if options.planned:
@@ -69,6 +71,13 @@ def share(first: int, step: int, options: Options) -> Tally:
             tally.add(result)
             _note_failure(runner, tally, result.plan, result)
     return tally
+
+
+def _stay_on_one_core(number: int) -> None:
+    """A run and its server take turns: on one core, neither waits for the other's to wake up."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 def _pairs(runner: Runner, tally: Tally, first: int, step: int) -> None:

@@ -1,9 +1,15 @@
-"""The loops that every worker runs, turned when there may be something to do instead of four times a second."""
+"""The loops that every worker runs, turned when there may be something to do instead of four times a second.
+
+A turn asks those rooms and lanes alone in which there is something: a script that finds nothing costs as much as one
+that does.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -21,6 +27,23 @@ LEAD = str(7200 - 30)
 """Seconds before the last safe moment at which the web app is warned: two hours, less the margin."""
 NEAR = 0.25
 """Seconds within which something else comes anyway; the loops look after it."""
+LATE = 0.002
+"""Seconds by which a turn comes after what it is for."""
+NEVER = float("inf")
+
+Wish = tuple[float, Callable[[], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What one room waits for, as times. `free`: when something may next change that keeps what is ready from going."""
+
+    room: str
+    due: float
+    ready: float
+    free: float
+    warning: float
+    outbox: float
 
 
 class Loops:
@@ -31,58 +54,68 @@ class Loops:
         self.turns = 0
         self._not_before = {"dispatch": 0.0, "tell": 0.0, "tend": 0.0}
         self._in_vain = 0
-        self._seen: list[str] = []
-        self._seen_at, self._seen_until = -1, 0.0
-        self._channels = json.dumps(world.plan.channels)
+        self._seen: dict[str, Waits] = {}
 
-    def idle(self, soonest: float | None) -> tuple[float, Callable[[], Any]] | None:
+    def idle(self, soonest: float | None) -> Wish | None:
         """(when, what) comes next, given that everything else sleeps until `soonest`; None: the run is over."""
         now = self.world.clock.now
         if soonest is not None and soonest - now < NEAR:
-            return soonest, lambda: None
-        wishes = sorted(self._wishes(now), key=lambda wish: wish[0])
-        if wishes and (soonest is None or wishes[0][0] < soonest):
-            when, what = wishes[0]
+            return soonest, _nothing
+        when, what = min(self._wishes(now), key=itemgetter(0))
+        if soonest is not None and soonest <= when:
+            when, what = soonest, _nothing
+        if when < NEVER:
             self.world.passes(when)
-            return (when, what) if when < START + self.world.plan.days * DAY else None
-        if soonest is None or soonest >= START + self.world.plan.days * DAY:
-            return None
-        self.world.passes(soonest)
-        return soonest, lambda: None
+        return (when, what) if when < START + self.world.plan.days * DAY else None
 
-    def _wishes(self, now: float) -> list[tuple[float, Callable[[], Any]]]:
-        found = self._peek(now)
-        due, ready, free, outbox, warning = [float(text) if text else None for text in found]
-        wishes: list[tuple[float, Callable[[], Any]]] = []
-        if ready and self._in_vain:
-            soon = min(now + LONGEST, max(free or now + LONGEST, now + SHORTEST))
-            wishes.append((max(soon, self._not_before["dispatch"]), self._dispatch))
-        elif ready:
-            wishes.append((max(now, self._not_before["dispatch"]), self._dispatch))
-        if due is not None:
-            wishes.append((max(due + 0.002, self._not_before["dispatch"]), self._dispatch))
-        if outbox is not None:
-            wishes.append((max(outbox + 0.002, self._not_before["tell"]), self._tell))
-        if warning is not None:
-            wishes.append((max(warning + 0.002, self._not_before["tend"]), self._tend))
-        return wishes
+    def _wishes(self, now: float) -> Iterator[Wish]:
+        self._peek(now)
+        seen = self._seen.values()
+        for waits in seen:
+            if waits.ready:
+                soon = min(now + LONGEST, max(waits.free, now + SHORTEST)) if self._in_vain else now
+                yield max(soon, self._not_before["dispatch"]), self._dispatch
+        yield max(min(waits.due for waits in seen) + LATE, self._not_before["dispatch"]), self._dispatch
+        yield max(min(waits.outbox for waits in seen) + LATE, self._not_before["tell"]), self._tell
+        yield max(min(waits.warning for waits in seen) + LATE, self._not_before["tend"]), self._tend
 
-    def _peek(self, now: float) -> list[str]:
-        """What the ledger waits for; asked again only when something was written, or a wait for it is over."""
-        if self._seen_at != self.world.changes or now >= self._seen_until:
-            self._seen = self.world.site.peek(keys=["sim"], args=[f"{now:.6f}", self._channels, LEAD])
-            self._seen_at = self.world.changes
-            self._seen_until = float(self._seen[2] or "inf")
-        return self._seen
+    def _peek(self, now: float) -> None:
+        """What the rooms wait for; asked again only where something was written, or a wait for it is over."""
+        written, self.world.written = self.world.written, set()
+        rooms = [room for room in self.world.rooms if room in written or now >= self._seen[room].free]
+        if not rooms:
+            return
+        found = self.world.site.peek(
+            keys=[f"sim:{{{room}}}:" for room in rooms], args=[f"{now:.6f}", LEAD, *self.world.plan.channels]
+        )
+        times = iter(map(float, found.split()))
+        for room in rooms:
+            self._seen[room] = Waits(room, *islice(times, 5))
 
     def _dispatch(self) -> Actor | None:
-        return self._turn("dispatch", "dispatcher", self._dispatch_turn)
+        now = self.world.clock.now
+        lanes = [(waits.room, None) for waits in self._seen.values() if waits.ready or waits.due <= now]
+
+        def turn(worker: Any) -> None:
+            before = self.world.broker.bells
+            worker.dispatcher.lanes = lanes
+            worker.dispatcher.turn()
+            self._in_vain = 0 if self.world.broker.bells > before else self._in_vain + 1
+
+        return self._turn("dispatch", "dispatcher", turn)
 
     def _tell(self) -> Actor | None:
-        return self._turn("tell", "teller", lambda worker: worker.teller.round())
+        rooms = [waits.room for waits in self._seen.values() if waits.outbox <= self.world.clock.now]
+
+        def turn(worker: Any) -> None:
+            worker.outbox.rooms = rooms
+            worker.teller.round()
+
+        return self._turn("tell", "teller", turn)
 
     def _tend(self) -> Actor | None:
-        return self._turn("tend", "tend", lambda worker: [worker.ledger.tend(room) for room in self.world.suppliers])
+        rooms = [waits.room for waits in self._seen.values() if waits.warning <= self.world.clock.now]
+        return self._turn("tend", "tend", lambda worker: [worker.ledger.tend(room) for room in rooms])
 
     def _turn(self, kind: str, name: str, what: Callable[[Any], Any]) -> Actor | None:
         self.turns += 1
@@ -101,7 +134,6 @@ class Loops:
 
         return Actor(name, worker, None, run)
 
-    def _dispatch_turn(self, worker: Any) -> None:
-        before = self.world.broker.bells
-        worker.dispatcher.turn()
-        self._in_vain = 0 if self.world.broker.bells > before else self._in_vain + 1
+
+def _nothing() -> None:
+    """Time passes."""

@@ -34,6 +34,8 @@ class Oracle:
         self._first: dict[tuple[str, Key], list[int]] = {}
         self._types: dict[tuple[Key, int], str] = {}
         self._bodies: dict[str, dict[str, Any]] = {}
+        self.ends: list[tuple[str | None, str | None]] = []
+        """(state, reason) of every order that was judged, as the ledger has them."""
 
     def sends(self, channel: str, key: Key, sequence: int, body: dict[str, Any]) -> None:
         """An outcome leaves: it is on disk, its id never meant anything else, and those before it have left."""
@@ -81,6 +83,7 @@ class Oracle:
     def _faults(self, plan: OrderPlan, entry: Entry) -> Iterator[tuple[str, str]]:
         record = self.world.record(plan.supplier, plan.order_id)
         state = record.get("state")
+        self.ends.append((state, record.get("reason")))
         if state is None:
             yield "lost", "its message was sent, and the ledger has no order"
             return
@@ -135,11 +138,11 @@ class Oracle:
     def _untold(self, plan: OrderPlan, record: dict[str, str]) -> Iterator[tuple[str, str]]:
         key = (plan.supplier, plan.order_id)
         last = int(record.get("sequence", 0))
-        kept = self.world.site.client.hgetall(f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}")
-        for sequence in range(1, last + 1):
+        missing = [at for at in range(1, last + 1) if f"{key[0]}.{key[1]}.{at}" not in self.world.shop.bodies]
+        kept = self.world.site.client.hgetall(f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}") if missing else {}
+        for sequence in missing:
             quiet = sequence < last and any(f'"{kind}"' in kept.get(str(sequence), "") for kind in SUPERSEDED)
-            name = f"{key[0]}.{key[1]}.{sequence}"
-            if not quiet and name not in self.world.shop.bodies:
+            if not quiet:
                 yield "told", f"outcome {sequence} of {last} was never taken"
         bodies = [self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{number}") for number in range(1, last + 1)]
         types = [(body["type"], body["data"]["reason"]) for body in bodies if body]

@@ -59,11 +59,10 @@ class Runner:
         orders = 0 if world.violations else world.oracle.judge()
         result = Result(plan, orders, world.violations, world.faults, history=world.history)
         result.days = (self.clock.now - START) / 86400.0
-        for supplier, books in world.books.items():
+        result.ends.update(f"{state} {reason or ''}".strip() for state, reason in world.oracle.ends)
+        for books in world.books.values():
             for entry in books.orders.values():
                 result.given[entry.plan.number] = [*entry.given, *(visit.behaviour for visit in entry.visits)]
-                state, reason = world.end(supplier, entry.plan.order_id)
-                result.ends[f"{state} {reason or ''}".strip()] += 1
         return result
 
     def _begin(self, world: World) -> None:

@@ -14,10 +14,10 @@ import redis
 class Tap:
     """The few commands that a run needs, RESP2, texts in and out. Raises `redis.ResponseError` as redis-py does."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file = self._socket.makefile("rb")
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._data, self._at = b"", 0
 
     def call(self, *words: str) -> Any:
         """One command and its reply."""
@@ -26,23 +26,43 @@ class Tap:
             data = word.encode()
             parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
         self._socket.sendall(b"".join(parts))
+        self._data, self._at = b"", 0
         return self._reply()
 
     def _reply(self) -> Any:
-        line = self._file.readline()
-        kind, rest = line[:1], line[1:-2]
+        line = self._line()
+        kind, rest = line[:1], line[1:]
         if kind == b"$":
             size = int(rest)
-            return None if size < 0 else self._file.read(size + 2)[:-2].decode()
+            return None if size < 0 else self._bulk(size).decode()
         if kind == b":":
             return int(rest)
         if kind == b"*":
             return [self._reply() for _ in range(int(rest))]
         if kind == b"-":
             raise redis.ResponseError(rest.decode())
-        if kind == b"+":
-            return rest.decode()
-        raise redis.ConnectionError("the simulation's server is gone")
+        return rest.decode()
+
+    def _line(self) -> bytes:
+        while (end := self._data.find(b"\r\n", self._at)) < 0:
+            self._more()
+        line = self._data[self._at : end]
+        self._at = end + 2
+        return line
+
+    def _bulk(self, size: int) -> bytes:
+        end = self._at + size
+        while len(self._data) < end + 2:
+            self._more()
+        found = self._data[self._at : end]
+        self._at = end + 2
+        return found
+
+    def _more(self) -> None:
+        data = self._socket.recv(1 << 16)
+        if not data:
+            raise redis.ConnectionError("the simulation's server is gone")
+        self._data += data
 
     def register_script(self, text: str) -> Callable[..., Any]:
         """Loads a script; what comes back calls it with `keys` and `args`."""
@@ -66,5 +86,4 @@ class Tap:
         return bool(self.call("HEXISTS", key, field))
 
     def close(self) -> None:
-        self._file.close()
         self._socket.close()

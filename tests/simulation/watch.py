@@ -62,16 +62,17 @@ class Watch:
 
     def _intent(self, supplier: str, entry: Entry, visit: Visit) -> None:
         """The ledger knows of this very attempt before its first byte leaves, and the order is not taken back."""
-        record = self.world.record(supplier, entry.plan.order_id)
-        if record.get("state") == "withdrawn":
+        names = ("state", "requeued_at", "attempts")
+        state, requeued_at, attempts = self.world.fields(supplier, entry.plan.order_id, *names)
+        if state == "withdrawn":
             self.world.violate("withdrawn", f"{entry.plan.number}: confirmed after it was withdrawn")
         if self.world.oracle.was_told((supplier, entry.plan.order_id), "order.withdrawn"):
             self.world.violate("withdrawn", f"{entry.plan.number}: confirmed after order.withdrawn was told")
-        if supplier == "relograde" and "requeued_at" in record and not self.world.forgot:
-            since = float(record["requeued_at"])
-            if not any(read.kind == "read" and read.sent_at >= since for read in entry.visits):
-                self.world.violate("requeue", f"{entry.plan.number}: requeued, and confirmed without a question")
-        known = int(record.get("attempts", 0))
+        since = float(requeued_at or 0)
+        asked = any(read.kind == "read" and read.sent_at >= since for read in entry.visits)
+        if supplier == "relograde" and requeued_at and not asked and not self.world.forgot:
+            self.world.violate("requeue", f"{entry.plan.number}: requeued, and confirmed without a question")
+        known = int(attempts or 0)
         if not self.world.forgot and known < len(entry.confirms()) + 1:
             self.world.violate("intent", f"{entry.plan.number}: confirm sent, {known} attempts written")
 
@@ -153,7 +154,8 @@ class Watch:
 
     def audit(self) -> None:
         """The recount of the whole ledger."""
-        for fault in self.world.site.audit(keys=["sim"], args=[f"{self.world.clock.now:.6f}"]):
+        bases = [f"sim:{{{room}}}:" for room in self.world.suppliers]
+        for fault in self.world.site.audit(keys=bases, args=[f"{self.world.clock.now:.6f}"]):
             self.world.violate("recount", fault)
 
 

@@ -72,6 +72,9 @@ class World:
         for fault in plan.faults:
             self._armed.setdefault(fault.point, []).append([fault, fault.nth])
         self.suppliers = sorted({order.supplier for order in plan.orders})
+        self.rooms = list(self.suppliers)
+        self.written = set(self.rooms)
+        """The rooms in which something was written since the loops looked."""
         self._assemble()
 
     def _assemble(self) -> None:
@@ -141,13 +144,10 @@ class World:
         found: dict[str, str] = self.site.client.hgetall(f"sim:{{{supplier}}}:order:{order_id}")
         return found
 
-    def state(self, supplier: str, order_id: str) -> str | None:
-        return self.end(supplier, order_id)[0]
-
-    def end(self, supplier: str, order_id: str) -> tuple[str | None, str | None]:
-        """(state, reason) as the ledger has them."""
-        state, reason = self.site.client.call("HMGET", f"sim:{{{supplier}}}:order:{order_id}", "state", "reason")
-        return state, reason
+    def fields(self, supplier: str, order_id: str, *names: str) -> list[str | None]:
+        """Some of it; None for what is not there."""
+        found: list[str | None] = self.site.client.call("HMGET", f"sim:{{{supplier}}}:order:{order_id}", *names)
+        return found
 
     # --- the ledger's server and its disk ---------------------------------------------------------------------
 
@@ -163,11 +163,14 @@ class World:
             self.watch.permitted(room, arguments, probing=answer.get("probing", False))
         elif name == "write" and answer["result"] == "written" and arguments.get("claim"):
             self.watch.wrote(arguments["claim"])
+        elif name == "refuse" and room not in self.rooms:
+            self.rooms.append(room)
         self.changes += 1
         if self.changes == ENDLESS:
             self.violate("spin", f"{ENDLESS} ledger scripts, and no end")
-        if name in WRITES and self._dirty_since is None:
-            self._dirty_since = self.clock.now
+        if name in WRITES:
+            self.written.add(room)
+            self._dirty_since = self._dirty_since or self.clock.now
         if self.tell:
             words = {
                 key: arguments[key] for key in ("event", "kind", "due", "signal", "sequence") if arguments.get(key)
@@ -202,6 +205,7 @@ class World:
             self.note(f"what was written after {self._disk_at - START:.3f} is lost")
             self.watch.forget(self._disk_at)
             self.site.disk(keys=["sim"], args=["restore"])
+            self.written.update(self.rooms)
             self._dirty_since = None
 
     # --- where faults strike ----------------------------------------------------------------------------------

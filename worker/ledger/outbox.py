@@ -1,6 +1,7 @@
 """Outcomes that wait to be delivered, in the ledger: written with the state they report, taken by any worker."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,11 @@ def parse_id(text: str) -> tuple[str, str, int] | None:
 class Outbox:
     """Takes, settles and closes deliveries."""
 
-    def __init__(self, scripts: Scripts, channels: tuple[str, ...], retry: tuple[float, ...]) -> None:
+    def __init__(
+        self, scripts: Scripts, channels: tuple[str, ...], retry: tuple[float, ...], rooms: Iterable[str] = ROOMS
+    ) -> None:
         self.scripts = scripts
+        self.rooms = rooms
         self.channels = channels
         self.retry = retry
 
@@ -55,7 +59,7 @@ class Outbox:
         `first_only`: what was sent before is left for later.
         """
         taken = []
-        for room in ROOMS:
+        for room in self.rooms:
             answer = self.scripts.run(
                 "take", room, channel=channel, limit=limit, hold=hold, min_age=min_age, first_only=first_only
             )
