@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test simulate mutants chaos bench run lint types lock clean
+.PHONY: help setup demo test coverage simulate mutants chaos bench run lint types lock clean
 
 VENV ?= .venv
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -25,7 +25,7 @@ JOBS ?= 2
 UPGRADE ?=
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-7s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## prepare .venv from the lock file (nothing when it is up to date)
 
@@ -44,7 +44,13 @@ demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n 
 test: setup ## every test (ARGS="-k name" for some)
 	@$(RUN) $(BIN)/python -m pytest $(ARGS)
 
-# Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
+PROOF := tests/test_policy.py tests/test_operations.py tests/test_ledger*.py
+
+# Without what Hypothesis finds, which differs from run to run: every branch has an example.
+coverage: setup ## every branch of the policy, the operations and the ledger's Python, by their own tests
+	@$(BIN)/coverage run -m pytest -q -m "not hypothesis" $(PROOF)
+	@$(BIN)/coverage report
+
 simulate: setup ## seeded runs on a virtual clock, and every (boundary, answer) pair (RUNS=n SEED=n JOBS=n)
 	@$(RUN) $(BIN)/python -m tests.simulation --runs $(RUNS) --seed $(SEED) --jobs $(JOBS)
 
@@ -57,6 +63,7 @@ chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the
 bench: setup ## every figure of benchmarks/README.md, in one table (ARGS="throughput --runs 1" for some)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+# Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
 run: setup ## the Procfile, against whatever the environment or .env names (WORKERS=n)
 	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \
 		start --concurrency worker=$(WORKERS),flower=1

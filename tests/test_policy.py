@@ -629,6 +629,23 @@ def test_a_letter_of_pending_too_long_keeps_being_read(answer):
     assert step.order.due_at <= NOW + DAY
 
 
+@pytest.mark.parametrize(("order", "ends"), [(relograde(state="cancelled"), None), (OVERDUE, NOW + DAY)])
+def test_reads_of_an_order_that_is_not_open_end_after_six_that_failed(order, ends):
+    """A follow-up is no endless retry; one that was pending too long is still read once a day."""
+    for failed in range(5):
+        order = decide(order, TIMEOUT, READ).order
+        assert (order.failures, NOW < order.due_at < NOW + DAY) == (failed + 1, True)
+    last = decide(order, TIMEOUT, READ).order
+    assert (last.failures, last.due_at) == (0, ends)
+
+
+def test_a_403_on_one_orders_question_is_asked_again_while_others_pass():
+    """The lane is well, and a failed question changes no state (5)."""
+    order = sent(relograde(denied_at=NOW - 20), NOW - 100)
+    step = decide(order, Blocked("forbidden"), READ, passed_at=NOW - 10)
+    assert (step.event, step.signal, step.order.state, step.order.due_at) == ("question_failed", None, "submitted", NOW + 2)
+
+
 def test_a_pending_order_may_be_found_pending_while_it_is_dead():
     """A dead order that the supplier still works on stays dead for the human, and is looked at on the schedule."""
     dead = relograde(state="dead", reason="unrecognised_answer", letter="unrecognised_answer", letter_at=NOW)
