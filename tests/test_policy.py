@@ -643,7 +643,8 @@ def test_a_403_on_one_orders_question_is_asked_again_while_others_pass():
     """The lane is well, and a failed question changes no state (5)."""
     order = sent(relograde(denied_at=NOW - 20), NOW - 100)
     step = decide(order, Blocked("forbidden"), READ, passed_at=NOW - 10)
-    assert (step.event, step.signal, step.order.state, step.order.due_at) == ("question_failed", None, "submitted", NOW + 2)
+    assert (step.event, step.signal) == ("question_failed", None)
+    assert (step.order.state, step.order.due_at) == ("submitted", NOW + 2)
 
 
 def test_a_pending_order_may_be_found_pending_while_it_is_dead():
