@@ -6,7 +6,7 @@ import sys
 
 from benchmarks.rows import Figure, figures, table
 
-NAMES = ("durability", "scale")
+NAMES = ("throughput", "scale", "durability")
 
 
 def run(name: str, runs: int | None) -> list[Figure]:
