@@ -1,7 +1,7 @@
 """What Countersign is compared with: a Celery app whose only task makes the same HTTP call, and nothing else.
 
-Same options, same pool, same HTTP client and connections. What is ours of the rest is left out: our transport, consumer,
-log format and threads.
+Same options, same pool, same HTTP client and connections. What is ours of the rest is left out: our transport,
+consumer, log format and threads.
 """
 
 import os

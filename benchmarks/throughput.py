@@ -5,6 +5,7 @@ outcome waits for the disk are taken off the time, not off the CPU.
 """
 
 import time
+from functools import partial
 
 from benchmarks import processes
 from benchmarks.rig import STAGED, Rig, at, wait_for
@@ -13,7 +14,8 @@ from worker.outcomes import SYNC_AGE
 
 RUNS = 5
 ORDERS = 2000
-WARM = 200
+BATCHES = (("W", 200), ("B", ORDERS))
+"""The first one warms up and does not count."""
 AT_MOST = 2.0
 
 
@@ -34,9 +36,8 @@ class Cost:
 def bare() -> tuple[float, float, float]:
     """The same call from a task that does nothing else."""
     with Rig() as rig:
-        supplier = rig.supplier()
-        worker = rig.worker(at(supplier), app="benchmarks.bare")
-        for orders, prefix in ((WARM, "W"), (ORDERS, "B")):
+        worker = rig.worker(at(rig.supplier()), app="benchmarks.bare")
+        for prefix, orders in BATCHES:
             for number in range(orders):
                 rig.send("bare.confirm", STAGED, supplier="relograde", order_id=f"{prefix}{number}", reference="r")
             cost = Cost(rig, worker)
@@ -49,25 +50,25 @@ def whole(receipts: bool) -> tuple[float, float, float]:
     """Doors, ledger, call, outcomes; `receipts`: with the web app's `outcomes.acknowledge` for each."""
     with Rig() as rig:
         worker = rig.worker(at(rig.supplier()))
-        for orders, prefix in ((WARM, "W"), (ORDERS, "B")):
+        for prefix, orders in BATCHES:
             for number in range(orders):
                 rig.confirm(f"{prefix}{number}", STAGED)
             cost = Cost(rig, worker)
             rig.release()
-            told: set[str] = set()
-            wait_for(lambda: _told(rig, prefix, told, receipts) == orders, "every order is told as confirmed")
+            left = {f"{prefix}{number}" for number in range(orders)}
+            wait_for(partial(_all_told, rig, left, receipts), "every order is told as confirmed")
             wait_for(rig.idle, "every message is acknowledged")
         return cost.per_order(SYNC_AGE)
 
 
-def _told(rig: Rig, prefix: str, told: set[str], receipts: bool) -> int:
-    """How many of the batch are told as confirmed by now."""
+def _all_told(rig: Rig, left: set[str], receipts: bool) -> bool:
+    """Takes out of `left` what is told as confirmed by now; True when that is all."""
     for outcome in rig.outcomes():
         if receipts:
             rig.send("outcomes.acknowledge", id=outcome["id"])
-        if outcome["type"] == "order.confirmed" and outcome["data"]["order_id"].startswith(prefix):
-            told.add(outcome["id"])
-    return len(told)
+        if outcome["type"] == "order.confirmed":
+            left.discard(outcome["data"]["order_id"])
+    return not left
 
 
 def measure() -> list[Row]:

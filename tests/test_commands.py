@@ -336,7 +336,7 @@ def test_an_undeliverable_outcome_is_a_letter_like_any_other(run, here):
     """Listed, shown, requeued, resolved under `outcome/ID`."""
     confirm(run)
     here.scripts.run(
-        "settle", "relograde", channel="task", id="T-1", sequence=1, delivered=False, delay=1.0, give_up=0.0
+        "settle", "relograde", channel="task", deliveries=[{"id": "T-1", "sequence": 1, "delay": 1.0}], give_up=0.0
     )
     [letter] = run.json("dead-letters", "list")
     assert set(letter) >= LETTER

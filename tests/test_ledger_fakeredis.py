@@ -71,7 +71,7 @@ def test_outcomes_and_messages(ledger, clock):
     ledger.mark_withdrawn("relograde", "R1")
     assert ledger.open(an_order()).result == "withdrawn"
     (first,) = outbox.take("task", 9, 30, 0)
-    assert outbox.later(first) == "later"
+    assert outbox.later(first) == ["later"]
     assert outbox.delivered("relograde", "R1", 1, "task") == "delivered"
     assert messages.refuse("invalid_message", "x", {}, {}) == "message/1"
     assert messages.close("1", "n")

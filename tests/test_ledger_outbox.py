@@ -76,7 +76,7 @@ def test_a_post_is_not_sent_before_the_previous_one_was_taken(ledger, outbox, cl
         clock.advance(wait)
         (first,) = taken(outbox)
         assert types([first]) == ["accepted"]
-        assert outbox.later(first) == "later"
+        assert outbox.later(first) == ["later"]
     clock.advance(RETRY[-1])
     (first,) = taken(outbox)
     assert first.tries == 6
@@ -206,7 +206,7 @@ def test_an_acceptance_that_was_taken_leaves_nothing_behind(ledger, outbox, cloc
     """The record says it all; a waiting order is one key."""
     ledger.open(an_order())
     (delivery,) = taken(outbox, "task")
-    assert outbox.later(delivery) == "later"
+    assert outbox.later(delivery) == ["later"]
     for channel in BOTH:
         outbox.delivered("relograde", "R1", 1, channel)
     assert list(client.keys("*R1*")) == [ledger.scripts.key("relograde", "order", "R1")]
@@ -232,7 +232,7 @@ def undeliverable(ledger, outbox, clock):
     ledger.open(an_order())
     clock.advance(GIVE_UP - 1)
     (delivery,) = taken(outbox)
-    assert outbox.later(delivery) == "later"
+    assert outbox.later(delivery) == ["later"]
     clock.advance(RETRY[-1])
     (delivery,) = taken(outbox)
     return outbox.later(delivery)
@@ -243,10 +243,10 @@ def test_what_nobody_takes_for_three_days_is_a_letter_of_its_own(ledger, outbox,
     ended(ledger)
     clock.advance(GIVE_UP - 1)
     (delivery,) = taken(outbox)
-    assert outbox.later(delivery) == "later"
+    assert outbox.later(delivery) == ["later"]
     clock.advance(RETRY[0])
     (delivery,) = taken(outbox)
-    assert outbox.later(delivery) == "undeliverable"
+    assert outbox.later(delivery) == ["undeliverable"]
     clock.advance(RETRY[-1] + 1)
     assert types(taken(outbox)) == ["confirmed"]
     (letter,) = views.letters("outcome_undeliverable")
@@ -256,23 +256,23 @@ def test_what_nobody_takes_for_three_days_is_a_letter_of_its_own(ledger, outbox,
 
 def test_a_requeued_outcome_goes_again_for_three_days(ledger, outbox, clock, views):
     """Twice is harmless; a delivery closes the letter."""
-    assert undeliverable(ledger, outbox, clock) == "undeliverable"
+    assert undeliverable(ledger, outbox, clock) == ["undeliverable"]
     assert outbox.close("relograde", "R1", 1, requeue=True)
     assert not outbox.close("relograde", "R1", 1, requeue=True)
     assert views.letters() == []
     (delivery,) = taken(outbox)
     assert (delivery.body["id"], delivery.tries) == ("relograde.R1.1", 1)
-    assert outbox.later(delivery) == "later"
+    assert outbox.later(delivery) == ["later"]
     clock.advance(GIVE_UP)
     (delivery,) = taken(outbox)
-    assert outbox.later(delivery) == "undeliverable"
+    assert outbox.later(delivery) == ["undeliverable"]
     assert outbox.close("relograde", "R1", 1, requeue=False)
     assert (views.letters(), taken(outbox)) == ([], [])
 
 
 def test_a_late_acknowledgement_closes_the_letter(ledger, outbox, clock, views):
     """After a repeat made it go out again."""
-    assert undeliverable(ledger, outbox, clock) == "undeliverable"
+    assert undeliverable(ledger, outbox, clock) == ["undeliverable"]
     ledger.open(an_order())
     (delivery,) = taken(outbox)
     assert views.letters("outcome_undeliverable")
@@ -391,7 +391,7 @@ def test_an_undeliverable_outcome_can_be_requeued_however_late(ledger, outbox, c
     ended(ledger)
     clock.advance(GIVE_UP)
     (delivery,) = taken(outbox)
-    assert outbox.later(delivery) == "undeliverable"
+    assert outbox.later(delivery) == ["undeliverable"]
     clock.advance(31 * DAY)
     ledger.tend("relograde")
     assert outbox.close("relograde", "R1", 1, requeue=True)

@@ -56,11 +56,20 @@ def _is_envelope(found: Any) -> bool:
 
 
 class _Sturdy:
-    """What our channels do better than the stock ones: BRPOP's answers are always envelopes, and a lost connection is
-    said to be one."""
+    """What our channels do better than the stock ones: BRPOP's answers are always envelopes, a lost connection is said
+    to be one, and a client is made for a pool and not for every command, which would cost more than the command."""
 
     sep: str
     connection: Any
+    pool: Any
+    _shared: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]
+        if self._shared is None or self._shared.connection_pool is not self.pool:
+            self._shared = super()._create_client()  # type: ignore[misc]
+        return self._shared
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         # A thread that acknowledges on a channel whose connection was just given up would end the whole worker: the

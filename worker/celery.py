@@ -7,6 +7,8 @@ stands in the ledger, so a message that is lost, doubled or late changes nothing
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, signals
@@ -14,6 +16,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
 from worker import broker, logs
+from worker.consumer import Events
 from worker.dispatcher import Dispatcher, Loop, teller_turn
 from worker.health import HUNG, Progress, Watch, queue_name
 from worker.service import service
@@ -79,27 +82,50 @@ app.conf.update(
     timezone="UTC",
     enable_utc=True,
 )
+app.steps["consumer"].add(Events)
 progress = Progress(settings.countersign_prefix, os.getpid())
 outcome_queue = Queue(settings.outcome_queue, Exchange(settings.outcome_queue), routing_key=settings.outcome_queue)
 _loops: list[Loop] = []
 
 
-def ring(supplier: str, order_id: str) -> None:
-    """Rings one doorbell. A lost one is rung again, so a broker that cannot be reached is only said."""
+def ring(supplier: str, order_ids: list[str]) -> None:
+    """Rings doorbells. A lost one is rung again, so a broker that cannot be reached is only said."""
     try:
-        app.send_task(
-            "orders.step",
-            kwargs={"supplier": supplier, "order_id": order_id},
-            queue=supplier,
-            expires=DOORBELL_EXPIRES,
-        )
+        with _together() as producer:
+            for order_id in order_ids:
+                app.send_task(
+                    "orders.step",
+                    kwargs={"supplier": supplier, "order_id": order_id},
+                    queue=supplier,
+                    expires=DOORBELL_EXPIRES,
+                    producer=producer,
+                    retry=False,
+                )
     except OperationalError as error:
-        log.warning("doorbell_not_rung", extra={"fields": {"error": type(error).__name__}})
+        log.warning("doorbells_not_rung", extra={"fields": {"error": type(error).__name__}})
 
 
-def publish_outcome(body: dict[str, Any]) -> None:
-    """Sends one outcome to the web app's task."""
-    app.send_task(settings.outcome_task, kwargs={"outcome": body}, queue=outcome_queue, task_id=body["id"])
+def publish_outcomes(bodies: list[dict[str, Any]]) -> None:
+    """Sends outcomes to the web app's task, all or none. Its events show their ids and no more."""
+    with _together() as producer:
+        for body in bodies:
+            app.send_task(
+                settings.outcome_task,
+                kwargs={"outcome": body},
+                queue=outcome_queue,
+                task_id=body["id"],
+                argsrepr="()",
+                kwargsrepr=body["id"],
+                producer=producer,
+                retry=False,
+            )
+
+
+@contextmanager
+def _together() -> Iterator[Any]:
+    """A producer whose messages leave in one round trip, at the end; without retries, since the ledger tells again."""
+    with app.producer_pool.acquire(block=True) as producer, producer.batch():
+        yield producer
 
 
 def backlog() -> int:
@@ -151,8 +177,8 @@ def start_loops(sender: Any, **kwargs: Any) -> None:
 
 def _start_loops(sender: Any) -> None:
     here = service()
-    dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server)
-    teller = here.teller(publish_outcome, backlog)
+    dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server, start=here.threads.start)
+    teller = here.teller(publish_outcomes, backlog)
 
     sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
     progress.note()

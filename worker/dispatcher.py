@@ -1,7 +1,8 @@
-"""Rings the bells of what is due, and delivers outcomes: two threads inside every worker.
+"""Starts what is due, and delivers outcomes: two threads inside every worker.
 
-Any number of workers may do this at once: a dispatch reserves what it rings for, so each bell rings once, and an order
-whose bell was lost is found again five seconds later. No beat process is needed.
+A step is taken by a thread of this worker while it has one to spare; for the others a doorbell is rung, which any
+worker may answer. Any number of workers may do this at once: a dispatch reserves what it picks, and an order whose bell
+was lost is found again five seconds later. No beat process is needed.
 """
 
 import logging
@@ -54,21 +55,23 @@ class Loop(threading.Thread):
 
 
 class Dispatcher:
-    """One look at every lane: what is due and allowed is rung for."""
+    """One look at every lane: what is due and allowed is started here, or rung for. `start`: False when it cannot."""
 
     def __init__(
         self,
         ledger: Ledger,
         lanes: Iterable[tuple[str, str | None]],
-        ring: Callable[[str, str], None],
+        ring: Callable[[str, list[str]], None],
         look_at_server: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        start: Callable[[str, str], bool] = lambda supplier, order_id: False,
     ) -> None:
         self.ledger = ledger
         self.lanes = tuple(lanes)
         self.ring = ring
         self.look_at_server = look_at_server
         self.monotonic = monotonic
+        self.start = start
         self._tend_at = 0.0
 
     def turn(self) -> float:
@@ -79,8 +82,8 @@ class Dispatcher:
             self.look_at_server()
         for supplier, account in self.lanes:
             picked, soonest = self.ledger.dispatch(supplier, account, BATCH)
-            for order_id in picked:
-                self.ring(supplier, order_id)
+            if left := [order_id for order_id in picked if not self.start(supplier, order_id)]:
+                self.ring(supplier, left)
             if picked:
                 wait = min(wait, 0.05)
             if soonest is not None:

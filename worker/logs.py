@@ -6,6 +6,9 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
+TWO_LINES_A_MESSAGE = ("celery.worker.strategy", "celery.app.trace")
+"""Celery's loggers of *received* and *succeeded*; our own line says what came of it. With DEBUG they speak too."""
+
 
 class JsonFormatter(logging.Formatter):
     """`log.info("event", extra={"fields": {...}})` becomes one object; other libraries' lines keep their text."""
@@ -31,3 +34,5 @@ def configure(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in TWO_LINES_A_MESSAGE:
+        logging.getLogger(name).setLevel(level if level < logging.INFO else max(level, logging.WARNING))

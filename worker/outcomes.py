@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -26,6 +27,8 @@ HOLD = 30.0
 SYNC_AGE = 2.0
 POST_TIMEOUT = (5.0, 15.0)
 POSTS_AT_ONCE = 8
+LOOK = 1.0
+"""Seconds between two looks at the backlog."""
 BACKLOG = 100
 """Messages that wait in its queue or in ours above which nothing is repeated: copies would only feed an overload."""
 
@@ -55,7 +58,7 @@ class Poster:
 
 
 class Teller:
-    """Delivers what is due. `publish` sends the Celery task, `post` the POST; each is None when not configured.
+    """Delivers what is due. `publish` sends Celery tasks, all or none; `post` a POST; None where not configured.
 
     `backlog` tells how many messages wait, outcomes or receipts.
     """
@@ -63,7 +66,7 @@ class Teller:
     def __init__(
         self,
         outbox: Outbox,
-        publish: Callable[[dict[str, Any]], None] | None,
+        publish: Callable[[list[dict[str, Any]]], None] | None,
         post: Callable[[dict[str, Any]], bool] | None,
         backlog: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -71,6 +74,8 @@ class Teller:
         self.publish = publish
         self.post = post
         self.backlog = backlog
+        self._is_behind = False
+        self._look_at = 0.0
         self._pool = ThreadPoolExecutor(POSTS_AT_ONCE, thread_name_prefix="post")
         self._posts: set[Future[None]] = set()
 
@@ -82,11 +87,11 @@ class Teller:
         if not taken:
             return 0
         boundaries.reach(boundaries.OUTCOME_TAKEN)
-        for delivery in taken:
-            if delivery.channel == "task":
-                self._guarded(self._send_task, delivery)
+        for (channel, _), group in groupby(taken, lambda delivery: (delivery.channel, delivery.room)):
+            if channel == "task":
+                self._guarded(self._send_tasks, *group)
             else:
-                self._posts.add(self._pool.submit(self._guarded, self._send_post, delivery))
+                self._posts |= {self._pool.submit(self._guarded, self._send_post, delivery) for delivery in group}
         return len(taken)
 
     def wait(self) -> None:
@@ -95,35 +100,42 @@ class Teller:
 
     def _take(self, channel: str, min_age: float) -> list[Delivery]:
         if channel == "task":
-            behind = self.backlog() > BACKLOG
-            return self.outbox.take(channel, BATCH, HOLD, min_age, first_only=behind)
+            return self.outbox.take(channel, BATCH, HOLD, min_age, first_only=self._behind())
         self._posts = {post for post in self._posts if not post.done()}
         free = POSTS_AT_ONCE - len(self._posts)
         return self.outbox.take(channel, free, HOLD, min_age) if free > 0 else []
 
-    def _send_task(self, delivery: Delivery) -> None:
+    def _behind(self) -> bool:
+        """Whether too many messages wait; looked at once a second."""
+        if time.monotonic() >= self._look_at:
+            self._is_behind, self._look_at = self.backlog() > BACKLOG, time.monotonic() + LOOK
+        return self._is_behind
+
+    def _send_tasks(self, *deliveries: Delivery) -> None:
         if self.publish:
-            self.publish(delivery.body)
+            self.publish([delivery.body for delivery in deliveries])
             boundaries.reach(boundaries.OUTCOME_SENT)
-            self._again(delivery, self.outbox.later(delivery))
+            for delivery, became in zip(deliveries, self.outbox.later(*deliveries), strict=True):
+                if became == "undeliverable":
+                    _not_taken(delivery, became)
 
     def _send_post(self, delivery: Delivery) -> None:
         if self.post and self.post(delivery.body):
             boundaries.reach(boundaries.OUTCOME_SENT)
             self.outbox.delivered(delivery.room, delivery.order_id, delivery.sequence, "post")
         else:
-            self._again(delivery, self.outbox.later(delivery))
+            _not_taken(delivery, *self.outbox.later(delivery))
 
-    def _guarded(self, send: Callable[[Delivery], None], delivery: Delivery) -> None:
+    def _guarded(self, send: Callable[..., None], *deliveries: Delivery) -> None:
         try:
-            send(delivery)
+            send(*deliveries)
         except Exception as error:
-            # It stays reserved and is tried again; the next one must not wait for it.
-            fields = {"id": delivery.body["id"], "error": type(error).__name__}
-            log.warning("outcome_not_sent", extra={"fields": fields})
+            # They stay reserved and are tried again; the next ones must not wait for them.
+            for delivery in deliveries:
+                fields = {"id": delivery.body["id"], "error": type(error).__name__}
+                log.warning("outcome_not_sent", extra={"fields": fields})
 
-    def _again(self, delivery: Delivery, result: str) -> None:
-        if delivery.channel == "task" and result == "later":
-            return
-        fields = {"id": delivery.body["id"], "tries": delivery.tries, "result": result}
-        log.log(logging.ERROR if result == "undeliverable" else logging.WARNING, "outcome", extra={"fields": fields})
+
+def _not_taken(delivery: Delivery, became: str) -> None:
+    fields = {"id": delivery.body["id"], "tries": delivery.tries, "result": became}
+    log.log(logging.ERROR if became == "undeliverable" else logging.WARNING, "outcome", extra={"fields": fields})

@@ -1,7 +1,7 @@
 """One process' parts, put together from the settings: the only place that knows them all."""
 
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import redis
@@ -63,9 +63,10 @@ class Service:
     @cached_property
     def doors(self) -> Doors:
         """What the tasks call."""
-        return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor, self.threads.start)
+        start = partial(self.threads.start, direct=True)
+        return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor, start)
 
-    def teller(self, publish: Callable[[dict[str, Any]], None], backlog: Callable[[], int]) -> Teller:
+    def teller(self, publish: Callable[[list[dict[str, Any]]], None], backlog: Callable[[], int]) -> Teller:
         """A deliverer of outcomes, over the channels of the settings."""
         post = Poster(self.settings.outcome_url, self.settings.outcome_secret) if self.settings.outcome_url else None
         return Teller(self.outbox, publish if self.settings.outcome_task else None, post, backlog)

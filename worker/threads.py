@@ -7,6 +7,8 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import redis
+
 from worker.executor import Executor
 
 log = logging.getLogger("countersign.step")
@@ -30,21 +32,26 @@ class Threads:
         finally:
             share.release()
 
-    def start(self, supplier: str, order_id: str) -> None:
-        """The first step of an order that was just accepted, beside the caller, so that the door answers at once.
+    def start(self, supplier: str, order_id: str, *, direct: bool = False) -> bool:
+        """One step beside the caller; False when the supplier has its share. `direct`: without having been dispatched.
 
         Whatever goes wrong here, the order is in the ledger and the dispatcher finds it. The pool's threads are waited
         for when the process ends, so a stopping worker finishes its calls.
         """
         share = self._shares[supplier]
-        if share.acquire(blocking=False):
-            try:
-                self._pool.submit(self._first, supplier, order_id).add_done_callback(lambda _: share.release())
-            except RuntimeError:  # the process is ending
-                share.release()
-
-    def _first(self, supplier: str, order_id: str) -> None:
+        if not share.acquire(blocking=False):
+            return False
         try:
-            self.executor.step(supplier, order_id, direct=True)
+            self._pool.submit(self._step, supplier, order_id, direct).add_done_callback(lambda _: share.release())
+        except RuntimeError:  # the process is ending
+            share.release()
+            return False
+        return True
+
+    def _step(self, supplier: str, order_id: str, direct: bool) -> None:
+        try:
+            self.executor.step(supplier, order_id, direct=direct)
+        except redis.RedisError as error:
+            log.error("ledger_unreachable", extra={"fields": {"error": type(error).__name__}})
         except Exception:
             log.exception("step_failed", extra={"fields": {"supplier": supplier, "order_id": order_id}})

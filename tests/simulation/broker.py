@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -51,12 +52,13 @@ class Broker:
         for extra in self._copies("message", self.messages):
             self.world.scheduler.at(when + extra, lambda: self._deliver(message))
 
-    def ring(self, supplier: str, order_id: str) -> None:
-        """Rings one doorbell."""
-        self.bells += 1
-        number = self.bells
-        for extra in self._copies("bell", number):
-            self.world.scheduler.at(self.world.clock.now + HOP + extra, lambda: self._step(number, supplier, order_id))
+    def ring(self, supplier: str, order_ids: list[str]) -> None:
+        """Rings doorbells."""
+        for order_id in order_ids:
+            self.bells += 1
+            for extra in self._copies("bell", self.bells):
+                step = partial(self._step, self.bells, supplier, order_id)
+                self.world.scheduler.at(self.world.clock.now + HOP + extra, step)
 
     def _copies(self, what: str, number: int) -> list[float]:
         """The delays of the deliveries: none when it is lost, two when it is doubled."""

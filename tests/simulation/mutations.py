@@ -95,7 +95,7 @@ MUTANTS = (
     _one("a withdraw while an attempt is unresolved", OPERATIONS, "if order.unresolved or accepted", "if accepted"),
     _one("an outcome leaves before it is on disk", OUTCOMES, "server.synced else SYNC_AGE", "server.synced else 0.0"),
     _lua("outcomes of one order out of order", "take", "elseif waits then", "elseif false then"),
-    _lua("an outcome is sent once and forgotten", "settle", "redis.call('ZADD', box, ts(now + args.delay), member)", "redis.call('ZREM', box, member)"),
+    _lua("an outcome is sent once and forgotten", "settle", "redis.call('ZADD', box, ts(now + delay), member)", "redis.call('ZREM', box, member)"),
     _one("a 401 on a read resolves the confirm", POLICY, "    if call.kind != CONFIRM:\n        return order\n", ""),
     _one(
         "a requeued order dies of its age before any call", POLICY, CONFIRMS,

@@ -52,12 +52,13 @@ class Shop:
             request["details"] = {"tags": [f"order {plan.number}"]}
         return request
 
-    def publish(self, body: dict[str, Any]) -> None:
-        """An outcome as a Celery task: the broker may lose it, the web app acknowledges what it took."""
-        self._send("task", body)
-        if self._arrives():
-            self._take(body)
-            self.world.broker.send("outcomes.acknowledge", {"id": body["id"]}, delay=SHOWN)
+    def publish(self, bodies: list[dict[str, Any]]) -> None:
+        """Outcomes as Celery tasks: the broker may lose one, the web app acknowledges what it took."""
+        for body in bodies:
+            self._send("task", body)
+            if self._arrives():
+                self._take(body)
+                self.world.broker.send("outcomes.acknowledge", {"id": body["id"]}, delay=SHOWN)
 
     def post(self, body: dict[str, Any]) -> bool:
         """An outcome as a POST; False when it was not taken."""

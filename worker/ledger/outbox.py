@@ -66,21 +66,22 @@ class Outbox:
             taken += [_delivery(room, channel, entry) for entry in answer["taken"] or []]
         return taken
 
-    def later(self, delivery: Delivery) -> str:
-        """Not taken yet (a task: not acknowledged): tried again on RETRY_SECONDS, a letter after three days."""
-        delay = self.retry[min(delivery.tries - 1, len(self.retry) - 1)]
-        return self._settle(
-            delivery.room,
-            delivery.order_id,
-            delivery.sequence,
-            delivery.channel,
-            delay=delay,
-            sent=delivery.channel == "task",
-        )
+    def later(self, *deliveries: Delivery) -> list[str]:
+        """Not taken yet (tasks: not acknowledged): tried again on RETRY_SECONDS, a letter after three days.
+
+        All of one room and channel. Returns what became of each: later, undeliverable, or gone (taken meanwhile).
+        """
+        first, last = deliveries[0], len(self.retry) - 1
+        entries = [
+            {"id": one.order_id, "sequence": one.sequence, "delay": self.retry[min(one.tries - 1, last)]}
+            for one in deliveries
+        ]
+        return self._settle(first.room, first.channel, entries, sent=first.channel == "task")
 
     def delivered(self, room: str, order_id: str, sequence: int, channel: str) -> str:
         """The web app has taken it."""
-        return self._settle(room, order_id, sequence, channel, delivered=True)
+        [became] = self._settle(room, channel, [{"id": order_id, "sequence": sequence}], delivered=True)
+        return became
 
     def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
         """A person's word on an undeliverable one; False when it is not."""
@@ -90,28 +91,12 @@ class Outbox:
         return bool(answer["result"] == "closed")
 
     def _settle(
-        self,
-        room: str,
-        order_id: str,
-        sequence: int,
-        channel: str,
-        *,
-        delivered: bool = False,
-        sent: bool = False,
-        delay: float = 0.0,
-    ) -> str:
+        self, room: str, channel: str, entries: list[dict[str, Any]], *, delivered: bool = False, sent: bool = False
+    ) -> list[str]:
         answer = self.scripts.run(
-            "settle",
-            room,
-            channel=channel,
-            id=order_id,
-            sequence=sequence,
-            delivered=delivered,
-            sent=sent,
-            delay=delay,
-            give_up=GIVE_UP,
+            "settle", room, channel=channel, deliveries=entries, delivered=delivered, sent=sent, give_up=GIVE_UP
         )
-        return str(answer["result"])
+        return list(answer["became"])
 
 
 def _delivery(room: str, channel: str, entry: dict[str, Any]) -> Delivery:

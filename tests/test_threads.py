@@ -1,0 +1,53 @@
+"""How many threads of a process one supplier may hold."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from worker.threads import Threads
+
+
+@pytest.fixture
+def hanging():
+    """An executor whose steps wait until they are let go, and its threads: two for each supplier."""
+    gate, entered = threading.Event(), threading.Semaphore(0)
+
+    def step(supplier: str, order_id: str, *, direct: bool = False) -> str:
+        entered.release()
+        gate.wait(30)
+        return "done"
+
+    executor = SimpleNamespace(step=step, policies={"relograde": None, "logitrail": None})
+    threads = Threads(executor, 2)  # type: ignore[arg-type]
+    yield threads, gate, entered
+    gate.set()
+    threads._pool.shutdown()
+
+
+def test_a_supplier_that_hangs_takes_its_share_and_no_more(hanging):
+    """The other one keeps its own; whoever asks learns at once that there is no thread (12)."""
+    threads, _, _ = hanging
+    assert [threads.start("logitrail", f"L{number}") for number in range(4)] == [True, True, False, False]
+    assert threads.step("logitrail", "L9") == "no_thread"
+    assert threads.start("relograde", "R1", direct=True)
+
+
+def test_a_thread_that_is_done_is_free_again(hanging):
+    """Whatever the step came to."""
+    threads, gate, entered = hanging
+    assert threads.start("relograde", "R1")
+    assert threads.start("relograde", "R2")
+    assert entered.acquire(timeout=30)
+    assert entered.acquire(timeout=30)
+    assert not threads.start("relograde", "R3")
+    gate.set()
+    threads._pool.shutdown(wait=True)
+    assert threads.step("relograde", "R3") == "done"
+
+
+def test_a_pool_that_has_ended_takes_nothing_and_keeps_nothing(hanging):
+    """While the process ends; the order is in the ledger."""
+    threads, _, _ = hanging
+    threads._pool.shutdown()
+    assert [threads.start("relograde", f"R{number}") for number in range(5)] == [False] * 5
