@@ -18,7 +18,7 @@ if number > 0 then fresh.generation = tostring(number) end
 if changed_at > 0 and now - changed_at < args.suspicion then
   fresh.suspect_at, fresh.kind = ts(changed_at), 'ask'
 end
-for field, value in pairs(fresh) do redis.call('HSET', name, field, value) end
+set(name, fresh)
 if args.details then redis.call('SET', key('details', args.id), args.details) end
 index(args.id, {}, fresh, args.last_safe)
 tell(args.id, fresh, 'order.accepted')

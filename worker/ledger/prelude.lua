@@ -32,6 +32,13 @@ local function hash(name)
   return fields
 end
 
+-- All fields in one command: the append-only file keeps the name of the key once.
+local function set(name, fields)
+  local flat = {}
+  for field, value in pairs(fields) do flat[#flat + 1], flat[#flat + 2] = field, value end
+  if #flat > 0 then redis.call('HSET', name, unpack(flat)) end
+end
+
 local function get(id)
   local order = hash(key('order', id))
   if next(order) == nil then return nil end

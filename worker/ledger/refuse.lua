@@ -9,7 +9,7 @@ end
 local number = tostring(redis.call('INCR', key('counter')))
 local letter = args.fields
 letter.accepted_at, letter.letter_at, letter.count, letter.digest = ts(now), ts(now), '1', args.digest
-for field, value in pairs(letter) do redis.call('HSET', key('order', number), field, value) end
+set(key('order', number), letter)
 redis.call('SET', key('digest', args.digest), number)
 redis.call('ZADD', key('letters', letter.letter), ts(now), number)
 if args.names then tell(number, letter, 'order.dead_lettered') end

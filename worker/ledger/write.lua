@@ -28,9 +28,8 @@ if args.untouched then
   for _, told in ipairs(args.tells) do tell(args.id, order, told.type, told.reason) end
   return reply({result = 'written'})
 end
-for field, value in pairs(args.set) do redis.call('HSET', name, field, value) end
-for _, field in ipairs(args.unset) do redis.call('HDEL', name, field) end
-redis.call('HDEL', name, 'claim', 'lease_until', 'hint')
+set(name, args.set)
+redis.call('HDEL', name, 'claim', 'lease_until', 'hint', unpack(args.unset))
 redis.call('HINCRBY', name, 'version', 1)
 if args.claim then redis.call('HSET', name, 'applied', args.claim) else redis.call('HDEL', name, 'applied') end
 local after = hash(name)
