@@ -37,7 +37,7 @@ class Broker:
     def __init__(self, world: World) -> None:
         self.world = world
         self.messages = 0
-        self.bells = 0
+        self.bells = self.started = 0
         self._planned = {
             (event.kind, event.nth): event
             for event in world.plan.events
@@ -96,19 +96,20 @@ class Broker:
                 again = lambda message=message: None if message.done else self._deliver(message)  # noqa: E731
                 self.world.scheduler.at(self.world.clock.now + seconds, again)
 
-    def first_step(self, worker: Worker, supplier: str, order_id: str) -> None:
-        """The step that the door starts beside itself."""
-        started = worker.incarnation
+    def start(self, worker: Worker, supplier: str, order_id: str, *, direct: bool) -> None:
+        """A step that a worker starts beside its door or its dispatcher: an action of its own that ends with it."""
+        self.started += 1
+        incarnation = worker.incarnation
 
         def step() -> None:
             try:
-                worker.executor.step(supplier, order_id, direct=True)
+                worker.executor.step(supplier, order_id, direct=direct)
             except redis.RedisError:
-                self.world.note("the first step comes to nothing: no ledger")
+                self.world.note("the step comes to nothing: no ledger")
 
         def begin() -> Actor | None:
-            alive = worker.incarnation == started
-            return self.world.begin(Actor("first step", worker, order_id, step)) if alive else None
+            alive = worker.incarnation == incarnation
+            return self.world.begin(Actor("step", worker, order_id, step)) if alive else None
 
         self.world.scheduler.at(self.world.clock.now, begin)
 

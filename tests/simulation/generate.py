@@ -42,6 +42,7 @@ def plan(seed: int) -> Plan:
         per_minute=rng.choice((50, 50, 50, 2, 0)),
         pace=rng.choice((0.25, 5.0, 20.0, 60.0)),
         pending_limit=rng.choice((7 * 86400.0, 7 * 86400.0, 1800.0)),
+        spare=rng.random() < 0.5,
     )
 
 

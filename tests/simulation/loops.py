@@ -97,10 +97,11 @@ class Loops:
         lanes = [(waits.room, None) for waits in self._seen.values() if waits.ready or waits.due <= now]
 
         def turn(worker: Any) -> None:
-            before = self.world.broker.bells
+            broker = self.world.broker
+            before = broker.bells + broker.started
             worker.dispatcher.lanes = lanes
             worker.dispatcher.turn()
-            self._in_vain = 0 if self.world.broker.bells > before else self._in_vain + 1
+            self._in_vain = 0 if broker.bells + broker.started > before else self._in_vain + 1
 
         return self._turn("dispatch", "dispatcher", turn)
 

@@ -75,6 +75,8 @@ class Plan:
     days: float = 9.0
     pace: float = 0.25
     """Seconds between two rounds of the tellers, at least."""
+    spare: bool = False
+    """The workers have threads to spare: what their dispatchers pick they start themselves, without a bell."""
 
     def parts(self) -> list[tuple[str, Any]]:
         """What may be left out of a failing plan, one at a time."""

@@ -107,17 +107,21 @@ class Worker:
         self.outbox = Outbox(scripts, plan.channels, RETRY)
         clients = {(supplier, None): books for supplier, books in world.books.items()}
         self.executor = Executor(self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter)
-        self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._start)  # type: ignore[arg-type]
+        self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._first)  # type: ignore[arg-type]
         lanes = [lane for lane in LANES if lane[0] in world.suppliers]
-        self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring)
+        self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring, start=self._start)
         self.dispatcher._tend_at = NEVER
         self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
         self.teller._pool = _Here()  # type: ignore[assignment]
         self.dead_letters = DeadLetters(self.ledger, messages, self.outbox, Views(self.ledger, LANES))
 
-    def _start(self, supplier: str, order_id: str) -> None:
-        """The first step, beside the door as in `worker.threads`: an action of its own, gone with its process."""
-        self.world.broker.first_step(self, supplier, order_id)
+    def _first(self, supplier: str, order_id: str) -> None:
+        self.world.broker.start(self, supplier, order_id, direct=True)
+
+    def _start(self, supplier: str, order_id: str) -> bool:
+        if self.world.plan.spare:
+            self.world.broker.start(self, supplier, order_id, direct=False)
+        return self.world.plan.spare
 
 
 def policies(pending_limit: float) -> dict[str, Policy]:
