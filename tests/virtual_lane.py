@@ -68,7 +68,10 @@ class VirtualLane:
         )
         self._rung: deque[tuple[str, str]] = deque()
         lanes = (("relograde", None),)
-        self.dispatcher = Dispatcher(ledger, lanes, lambda *order: self._rung.append(order), monotonic=clock)
+        self.dispatcher = Dispatcher(ledger, lanes, self._ring, monotonic=clock)
+
+    def _ring(self, supplier: str, order_ids: list[str]) -> None:
+        self._rung.extend((supplier, order_id) for order_id in order_ids)
 
     def work(self, arrivals: Iterable[tuple[float, Any]] = (), until: float = math.inf) -> None:
         """Opens `arrivals` (when, order) as they come, and works until `until`, or until nothing is left to do."""
