@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any
 
@@ -11,7 +12,7 @@ from sandbox import books, endings, webhooks
 from sandbox.clock import iso
 from sandbox.making import make, new_tracking_code
 from sandbox.state import STATE, State
-from sandbox.switches import change, shown
+from sandbox.switches import balance_of, change, shown
 
 STATUSES = {
     "relograde": ("created", "pending", "finished", "cancelled", "deleted"),
@@ -83,6 +84,14 @@ def _settings(state: State) -> dict[str, Any]:
     return {supplier: shown(state.switches(supplier)) for supplier in STATUSES}
 
 
+async def _top_up(request: web.Request) -> web.Response:
+    """Money comes in: added to what is there, whatever confirms take from it at the same time."""
+    balance = request.app[STATE].relograde.balance
+    for currency, amount in balance_of(_an_object(await request.json())).items():
+        balance[currency] = balance.get(currency, Decimal(0)) + amount
+    return web.json_response({currency: str(amount) for currency, amount in balance.items()})
+
+
 async def _books(request: web.Request) -> web.Response:
     return web.json_response(request.app[STATE].books.shown())
 
@@ -135,6 +144,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/_sandbox/orders", _make)
     app.router.add_get("/_sandbox/settings", _show_settings)
     app.router.add_post("/_sandbox/settings", _change_settings)
+    app.router.add_post("/_sandbox/top-up", _top_up)
     app.router.add_get("/_sandbox/books", _books)
     app.router.add_get("/_sandbox/books/{supplier}/{order_id}", _one)
     app.router.add_post(one + "/move", _move)

@@ -101,6 +101,7 @@ class Order:
 class Books:
     orders: dict[tuple[str, str], Order] = field(default_factory=dict)
     calls_per_key: dict[str, list[float]] = field(default_factory=dict)
+    kinds_per_key: dict[str, dict[str, int]] = field(default_factory=dict)
     unknown_orders: int = 0
 
     def open(self, order: Order) -> None:
@@ -114,6 +115,8 @@ class Books:
     def begin(self, call: Call, order: Order | None, deadline: float | None) -> None:
         """Books a call as it arrives, before anything is decided about it."""
         self.calls_per_key.setdefault(call.key, []).append(call.at)
+        kinds = self.kinds_per_key.setdefault(call.key, {})
+        kinds[call.kind] = kinds.get(call.kind, 0) + 1
         if order is None:
             self.unknown_orders += call.kind in ("confirm", "find")
             return
@@ -133,6 +136,7 @@ class Books:
         return {
             "orders": [shown(order) for order in self.orders.values()],
             "calls_per_key": self.calls_per_key,
+            "kinds_per_key": self.kinds_per_key,
             "calls_for_unknown_orders": self.unknown_orders,
         }
 

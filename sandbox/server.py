@@ -41,6 +41,10 @@ class Sandbox:
     def settings(self, wanted: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._call("GET", "/settings") if wanted is None else self._call("POST", "/settings", wanted)
 
+    def top_up(self, **amounts: str) -> dict[str, str]:
+        """Adds to Relograde's balances, by currency; returns what is there now."""
+        return self._call("POST", "/top-up", amounts)
+
     def books(self) -> dict[str, Any]:
         return self._call("GET", "/books")
 

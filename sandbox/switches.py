@@ -97,7 +97,7 @@ def _checked(switches: Switches, name: str, value: Any) -> Any:
     if name not in kinds:
         raise ValueError(f"unknown switch {name!r}; there are {', '.join(sorted(kinds))}")
     if name == "balance":
-        return _balance(value)
+        return balance_of(value)
     if name == "outage" and type(value) is int:
         value = str(value)
     if name in CHOICES and value not in CHOICES[name]:
@@ -108,7 +108,8 @@ def _checked(switches: Switches, name: str, value: Any) -> Any:
     return value
 
 
-def _balance(value: Any) -> dict[str, Decimal]:
+def balance_of(value: Any) -> dict[str, Decimal]:
+    """Amounts by currency code in upper case, from numbers or strings; ValueError when they are none."""
     try:
         return {str(currency).upper(): Decimal(str(amount)) for currency, amount in value.items()}
     except (AttributeError, InvalidOperation):

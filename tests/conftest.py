@@ -103,11 +103,12 @@ def make_ledger(
     run_id: Callable[[], str] | None = None,
     calls_per_minute: int = 50,
     max_in_flight: int = 60,
+    accounts: bool = False,
 ) -> Ledger:
     """A ledger whose clock and server identity belong to the test."""
     scripts = Scripts(client, "test", clock=clock, run_id=run_id or (lambda: "run-1"))
     limits = {
-        "relograde": Limits(calls_per_minute, max_in_flight, 50.0),
+        "relograde": Limits(calls_per_minute, max_in_flight, 50.0, accounts),
         "logitrail": Limits(0, max_in_flight, 35.0),
     }
     return Ledger(scripts, policies, limits, channels=channels, retry=RETRY)
@@ -165,6 +166,9 @@ def turn(ledger: Ledger, order_id: str, answer: Any, supplier: str = "relograde"
         ledger.write(claimed.order, plan, claim=claimed.claim)
         return plan.event
     permit = ledger.permit(claimed, plan)
+    if permit.result == "unpayable":
+        ledger.write(claimed.order, policy.unpayable(claimed.order, permit.now), claim=claimed.claim)
+        return "unpayable"
     if permit.result != "permitted":
         return permit.result
     said = answer(permit) if callable(answer) else answer

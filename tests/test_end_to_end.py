@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,130 @@ def test_a_wrong_key_holds_the_lane(sandbox: Sandbox, fleet: Fleet, ledger: Ledg
     assert (lane["held"], lane["cause"]) == (True, "unauthorized")
     sandbox.settings({"relograde": {"key_valid": True}})
     assert set(ended(ledger, orders).values()) == {"confirmed"}
+
+
+def test_a_held_lane_spends_nothing_but_probes(tmp_path: Path, server: EmbeddedRedis) -> None:
+    """One of two keys is wrong: its lane spends one probe an interval, the other lane goes on; then all by deadline."""
+    keys = {"a": "sandbox-key", "b": "other-key"}
+    environment = {"RELOGRADE_ACCOUNTS": "a,b", "RELOGRADE_MAX_IN_FLIGHT": "1"}
+    environment |= {f"RELOGRADE_API_KEY_{name.upper()}": key for name, key in keys.items()}
+    initial = {"relograde": {**UNLIMITED, "invalid_keys": ["key-1"]}, "logitrail": UNLIMITED}
+    with Sandbox(seed=1, doors=True, relograde_keys=tuple(keys.values()), initial=initial) as sandbox:
+        url = server.url.rsplit("/", 1)[0] + "/3"
+        running = Fleet(tmp_path, url, {**supplier_environment(sandbox), **environment})
+        running.environment.pop("RELOGRADE_API_KEY")
+        ledger = Ledger(url)
+        ledger.client.flushdb()
+        try:
+            running.start(2)
+            orders: dict[str, list[dict[str, Any]]] = {name: [] for name in keys}
+            for age in (0, 300, 100, 200):
+                for name, key in keys.items():
+                    made = sandbox.create("relograde", "finished", account_key=key, age_seconds=age)
+                    orders[name].append(running.confirm(made, account=name))
+            assert set(ended(ledger, orders["b"]).values()) == {"confirmed"}
+            lane = "countersign:{relograde}:lane:a"
+            wait_for(lambda: int(ledger.client.hget(lane, "probes") or 0) >= 4, "the fourth probe")
+            only_probes(sandbox.books(), int(ledger.client.hget(lane, "probes")))
+            sandbox.settings({"relograde": {"invalid_keys": []}})
+            assert set(ended(ledger, orders["a"]).values()) == {"confirmed"}
+            names = [order["order_id"] for order in orders["a"]]
+            done = [name for name in confirms(sandbox, status=200) if name in names]
+            # The probe that got through may have been an order, and then any of them.
+            assert done[1:] == [name for name in by_deadline(orders["a"]) if name != done[0]]
+        finally:
+            ledger.client.close()
+            running.stop()
+
+
+def only_probes(books: dict[str, Any], probes: int) -> None:
+    """One order met the wrong key; since then one call an interval, two of three for the accounts."""
+    calls, kinds = sorted(books["calls_per_key"]["key-1"]), books["kinds_per_key"]["key-1"]
+    assert len(calls) <= 1 + probes + 1, "one more may be under way"
+    gaps = [later - earlier for earlier, later in pairwise(calls)]
+    assert all(gap >= interval for gap, interval in zip(gaps, (0.3, 0.6, *[1.0] * len(gaps)), strict=False))
+    assert kinds["confirm"] <= 1 + -(-probes // 3)
+    assert kinds["account"] >= 2
+
+
+def by_deadline(orders: list[dict[str, Any]]) -> list[str]:
+    """Order ids, the earliest creation first."""
+    return [order["order_id"] for order in sorted(orders, key=lambda order: order["created_at"])]
+
+
+def confirms(sandbox: Sandbox, status: int | None = None) -> list[str]:
+    """The orders that Relograde got a confirm for, or answered one with `status`, in the order of the calls."""
+    calls = [(call, entry["order_id"]) for entry in sandbox.books()["orders"] for call in entry["calls"]]
+    calls = [(call, name) for call, name in calls if call["kind"] == "confirm" and status in (None, call["status"])]
+    return [name for _, name in sorted(calls, key=lambda one: one[0]["at"])]
+
+
+def a_minute_later(ledger: Ledger) -> None:
+    """The last look at the accounts was made long ago, so that the next one may be made now."""
+    ledger.client.hset("countersign:{relograde}:lane_call:-:account", "at", 0)
+    if ledger.client.hexists("countersign:{relograde}:lane:-", "look_at"):
+        ledger.client.hset("countersign:{relograde}:lane:-", "look_at", 0)
+
+
+def letters_of(orders: list[dict[str, Any]], ledger: Ledger) -> bool:
+    """All of them have died for want of money. Those that came after the last look wait for the next one."""
+    a_minute_later(ledger)
+    return all(ledger.end("relograde", order["order_id"]) == "dead insufficient_balance" for order in orders)
+
+
+def run_out(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> list[dict[str, Any]]:
+    """The balance runs out: one order is refused, five more come and die of it without a call."""
+    sandbox.settings({"relograde": {"balance": {"EUR": "29.99"}}})
+    ages = (0, 400, 100, 300, 200, 500)
+    first, *others = [sandbox.create("relograde", "finished", amount="30", age_seconds=age) for age in ages]
+    fleet.confirm(first, amount="30", currency="EUR")
+    assert ended(ledger, [first]) == {first["order_id"]: "dead insufficient_balance"}
+    for order in others:
+        fleet.confirm(order, amount="30.00", currency="eur")
+    wait_for(lambda: letters_of(others, ledger), "the others are dead")
+    assert confirms(sandbox) == [first["order_id"]], "the supplier has seen nothing of the others"
+    return [first, *others]
+
+
+def test_a_balance_that_comes_back_pays_by_deadline(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """RELOGRADE_REQUEUE_ON_FUNDS: four of six can be paid, the earliest deadlines are; then the others."""
+    fleet.environment |= {"RELOGRADE_REQUEUE_ON_FUNDS": "on", "RELOGRADE_MAX_IN_FLIGHT": "1"}
+    fleet.start(2)
+    orders = run_out(sandbox, fleet, ledger)
+    first, wanted = orders[0]["order_id"], by_deadline(orders)
+    sandbox.top_up(EUR="100.00")
+
+    def paid(number: int) -> bool:
+        a_minute_later(ledger)
+        return sum(ledger.end("relograde", order_id) == "confirmed" for order_id in wanted) == number
+
+    wait_for(lambda: paid(4), "four are confirmed")
+    assert confirms(sandbox) == [first, *wanted[:4]]
+    assert {ledger.end("relograde", order_id) for order_id in wanted[4:]} == {"dead insufficient_balance"}
+    sandbox.top_up(EUR="100.00")
+    wait_for(lambda: paid(6), "all are confirmed")
+    assert confirms(sandbox) == [first, *wanted]
+    judge(sandbox, ledger)
+
+
+def test_without_the_switch_they_wait_for_a_person(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """Invariant 8: the balance is back, new orders are paid, and the letters stay until somebody requeues them."""
+    fleet.start(2)
+    orders = run_out(sandbox, fleet, ledger)
+    sandbox.top_up(EUR="1000.00")
+    later = fleet.confirm(sandbox.create("relograde", "finished", amount="30"), amount="30", currency="EUR")
+
+    def paid() -> bool:
+        a_minute_later(ledger)
+        return ledger.end("relograde", later["order_id"]) == "confirmed"
+
+    wait_for(paid, "a new order is paid")
+    assert letters_of(orders, ledger)
+    [lane] = [lane for lane in fleet.command("lanes", "show") if lane["lane"] == "relograde"]
+    assert lane["balances"]["EUR"]["amount"] == "999.99"
+    fleet.command("dead-letters", "requeue", "--reason", "insufficient_balance")
+    assert set(ended(ledger, orders).values()) == {"confirmed"}
+    judge(sandbox, ledger)
 
 
 def test_redis_goes_away_and_comes_back(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -39,9 +39,9 @@ class Worker:
     def __init__(self, client: Any, clock: Clock, settings: Settings, known: Certificates, supplier: str) -> None:
         self.clock, self.settings, self.certificates, self.supplier = clock, settings, known, supplier
         scripts = Scripts(client, "test", clock=clock, run_id=lambda: "run-1")
-        self.ledger = Ledger(
-            scripts, registry.policies(settings), registry.limits(settings), retry=settings.retry_seconds
-        )
+        # Every probe is an order here; tests/test_accounts.py has those of the accounts.
+        limits = {name: replace(limit, accounts=False) for name, limit in registry.limits(settings).items()}
+        self.ledger = Ledger(scripts, registry.policies(settings), limits, retry=settings.retry_seconds)
 
     @contextmanager
     def _clients(self, wire: Wire) -> Iterator[dict[tuple[str, str | None], Any]]:

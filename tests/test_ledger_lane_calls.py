@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, turn
 
+from worker import operations
 from worker.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown
 from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import WAY
@@ -170,6 +171,26 @@ def test_the_accounts_are_the_probe_of_a_key(ledger, calls, clock, cause):
     assert lane(ledger)["probe"] == "|account"
     assert ledger.dispatch("relograde", None, 9)[0] == [], "one probe only"
     assert calls.settle(probe, RICH) == "released"
+    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+
+
+def test_a_lane_with_nothing_waiting_is_not_probed(ledger, calls, clock):
+    """There is nobody to let go."""
+    hold(ledger)
+    ledger.change("relograde", "A", operations.withdraw)
+    clock.advance(9999)
+    assert permit(calls).result == "held"
+    ledger.open(an_order("B"))
+    assert permit(calls).result == "permitted"
+
+
+def test_an_order_waits_a_minute_for_that_probe(client, policies, clock):
+    """Should nobody be there to look at the accounts."""
+    ledger = make_ledger(client, policies, clock, accounts=True)
+    hold(ledger)
+    clock.advance(RETRY[0] + 59)
+    assert ledger.dispatch("relograde", None, 9)[0] == []
+    clock.advance(1)
     assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import START
 
 from schemas.order import STATES, Order
-from worker.operations import requeue, resolve, withdraw
+from worker.operations import requeue, requeue_on_funds, resolve, withdraw
 
 NOW = START
 
@@ -54,6 +54,16 @@ def test_a_second_withdraw_is_silent():
     """Twice at once is harmless."""
     once = withdraw(order(), NOW).order
     assert (withdraw(once, NOW).order, withdraw(once, NOW).tells) == (once, ())
+
+
+def test_a_requeue_that_nobody_decided_starts_no_limit_anew():
+    """When the balance is back: asked about first as ever, but a person's requeue is only what a person did."""
+    before = dead("insufficient_balance", requeued_at=NOW - 5)
+    step = requeue_on_funds(before, NOW)
+    assert (step.event, step.order.requeued_at) == ("requeued_on_funds", NOW - 5)
+    assert replace(step.order, requeued_at=NOW) == requeue(before, NOW).order
+    assert requeue_on_funds(step.order, NOW) is None, "twice at once is harmless"
+    assert requeue_on_funds(dead("out_of_stock"), NOW) is None
 
 
 @pytest.mark.parametrize("state", STATES)

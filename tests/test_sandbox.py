@@ -311,6 +311,17 @@ def test_a_confirm_is_paid_from_the_balance_of_its_currency(sandbox: Sandbox) ->
     assert [row["currency"] for row in relograde(sandbox, "GET", "account?currency=USD").json()] == ["usd"]
 
 
+def test_money_that_comes_in_is_added(sandbox: Sandbox) -> None:
+    """To what confirms have left, in a currency that was there or not."""
+    sandbox.settings({"relograde": {"balance": {"EUR": "15.00"}}})
+    confirm(sandbox, sandbox.create("relograde", "finished"))
+    assert sandbox.top_up(eur="4.50", GBP="1") == {"EUR": "9.58", "GBP": "1"}
+    assert confirm(sandbox, sandbox.create("relograde", "finished", amount="9.58")).status_code == 200
+    with pytest.raises(ValueError, match="400"):
+        sandbox.top_up(EUR="much")
+    assert sandbox.books()["kinds_per_key"] == {"key-1": {"confirm": 2}}
+
+
 # --- Relograde: what goes wrong on the wire ------------------------------------------------------------------------
 
 

@@ -183,6 +183,7 @@ def _start_loops(sender: Any) -> None:
     sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
     progress.note()
     _loops[:] = [Loop("dispatcher", dispatcher.turn), Loop("health", Watch(progress, beat).turn)]
+    _loops.extend(Loop("accounts", account.turn) for account in here.accounts)
     if settings.channels:
         _loops.append(Loop("teller", lambda: teller_turn(teller)))
     for loop in _loops:

@@ -54,6 +54,8 @@ class Executor:
         details = self.ledger.details(order) if plan.details else None
         started = self.monotonic()
         permit = self.ledger.permit(claimed, plan)
+        if permit.result == "unpayable":
+            return self._apply(order, policy.unpayable(order, permit.now), claimed, None, None)
         if permit.result != "permitted":
             return permit.result
         boundaries.reach(boundaries.INTENT_WRITTEN)

@@ -46,6 +46,12 @@ def requeue(order: Order, now: float) -> Step | None:
     return Step(order=back, event="requeued")
 
 
+def requeue_on_funds(order: Order, now: float) -> Step | None:
+    """Puts back what died for want of money. Nobody has decided this, so the order's limits do not start anew."""
+    step = requeue(order, now) if order.letter == "insufficient_balance" else None
+    return step and replace(step, order=replace(step.order, requeued_at=order.requeued_at), event="requeued_on_funds")
+
+
 def resolve(order: Order, now: float, note: str) -> Step | None:
     """Closes a dead letter with a person's note. A letter beside an ended order closes without ending it again."""
     if order.letter is None:

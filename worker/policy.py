@@ -98,6 +98,10 @@ class Policy:
             return Step(order=replace(order, due_at=None), event="nothing_to_ask")
         return Call(kind=READ)
 
+    def unpayable(self, order: Order, now: float) -> Step:
+        """The account cannot pay for this order: the supplier's refusal, without the call."""
+        return self._die(replace(order, detail="balance too low, not sent"), "insufficient_balance", now)
+
     def too_late(self, order: Order, now: float) -> bool:
         """True when the last safe moment for a confirm has passed."""
         last = self.last_safe_moment(order)

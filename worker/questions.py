@@ -26,11 +26,18 @@ class Questions:
         self.monotonic = monotonic
 
     def ask(
-        self, supplier: str, account: str | None, kind: str, every: float, question: Callable[[Gate], Any]
+        self,
+        supplier: str,
+        account: str | None,
+        kind: str,
+        every: float,
+        question: Callable[[Gate], Any],
+        *,
+        wanted: bool = True,
     ) -> Asked | str:
         """Makes the call if the ledger permits it, else says why not. The caller settles it: `lane_calls.settle`."""
         started = self.monotonic()
-        call = self.lane_calls.permit(supplier, account, kind, every)
+        call = self.lane_calls.permit(supplier, account, kind, every, wanted=wanted)
         if call.result != "permitted":
             return call.result
         gate = Gate(opened_at=started, send_within=call.window)

@@ -7,6 +7,7 @@ from typing import Any
 import redis
 
 from worker import settings as settings_module
+from worker.accounts import Account
 from worker.dead_letters import DeadLetters
 from worker.doors import Doors
 from worker.executor import Executor
@@ -52,8 +53,21 @@ class Service:
     @cached_property
     def executor(self) -> Executor:
         """Made on first use: commands that only read need no supplier clients."""
-        clients = registry.clients(self.settings)
-        return Executor(self.ledger, self.policies, clients)
+        return Executor(self.ledger, self.policies, self.clients)
+
+    @cached_property
+    def clients(self) -> dict[tuple[str, str | None], Any]:
+        """One client a lane."""
+        return registry.clients(self.settings)
+
+    @cached_property
+    def accounts(self) -> list[Account]:
+        """One for each lane whose balances can be asked for."""
+        return [
+            Account(self.ledger, lane, self.clients[lane], requeues=self.settings.relograde_requeue_on_funds)
+            for lane in self.lanes
+            if self.ledger.limits[lane[0]].accounts
+        ]
 
     @cached_property
     def threads(self) -> Threads:

@@ -84,7 +84,7 @@ VARIABLES: tuple[Variable, ...] = tuple(
             "RELOGRADE_REQUEUE_ON_FUNDS",
             "switch",
             "off",
-            "requeue insufficient_balance when the balance is back; not built yet, no effect",
+            "requeue insufficient_balance by itself, as far as the balance pays, when it has come back",
         ),
         (
             "LOGITRAIL_URLS",

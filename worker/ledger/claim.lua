@@ -17,7 +17,8 @@ if not dying and in_flight() >= args.max_in_flight then return reply({result = '
 if args.direct then
   local ahead = redis.call('ZCARD', key('ready', lane, 'confirm')) + redis.call('ZCARD', key('ready', lane, 'ask'))
   local busy = redis.call('ZCARD', key('leases', lane)) + redis.call('ZCARD', key('reserved', lane))
-  if ahead > 1 or busy >= args.max_in_flight or calls_left(lane, args.per_minute) < 1 then
+  local kept = kept_for_look(lane_hash)
+  if ahead > 1 or busy + kept >= args.max_in_flight or calls_left(lane, args.per_minute) < 1 + kept then
     return reply({result = 'later'})
   end
 end

@@ -1,5 +1,5 @@
 -- Picks the due orders of one lane that may be looked at now and reserves them; none leaves the sets.
--- args: lane, limit, per_minute, max_in_flight, reserve, kills, tight, retry, promote
+-- args: lane, limit, per_minute, max_in_flight, reserve, kills, tight, retry, promote, accounts
 local lane, picked = args.lane, {}
 local lane_hash = hash(key('lane', lane))
 redis.call('ZREMRANGEBYSCORE', key('reserved', lane), '-inf', ts(now))
@@ -52,7 +52,7 @@ local function next_order()
   return kind, id
 end
 
-local busy = redis.call('ZCARD', key('reserved', lane))
+local busy = redis.call('ZCARD', key('reserved', lane)) + kept_for_look(lane_hash)
 local free = math.min(args.limit, args.max_in_flight - busy - redis.call('ZCARD', key('leases', lane)),
   calls_left(lane, args.per_minute) - busy)
 
@@ -65,9 +65,9 @@ if args.kills then
 end
 
 if lane_hash.held then
-  local probe_at = tonumber(lane_hash.probe_at or 'inf')
-  local waiting = 0
-  for _, kind in ipairs(KINDS) do waiting = waiting + redis.call('ZCARD', key('ready', lane, kind)) end
+  local probe_at, waiting = tonumber(lane_hash.probe_at or 'inf'), waiting_in(lane)
+  -- An order is the probe all the same when nobody has looked at the accounts for so long.
+  if args.accounts and tested_by_account(lane_hash) then probe_at = probe_at + PATIENCE end
   if lane_hash.held ~= 'person' and probe_at <= now and waiting > 0 and free > 0 then
     local turn = tonumber(redis.call('HINCRBY', key('lane', lane), 'turn', 1)) % waiting
     for _, kind in ipairs(KINDS) do

@@ -24,6 +24,8 @@ NAMES = {
     "lane_call": "lane_call:<lane>:<kind>, hash: the latest call that was about no order: when, its token, its lease.",
     "deadlines": "deadlines, sorted set: orders not accepted by the supplier yet, by their last safe moment.",
     "warned": "warned, sorted set: these orders instead, once the web app was warned of the deadline.",
+    "funds": "funds:<lane>, hash: <currency> to the balance last told, when, what was spent and who was short since.",
+    "unpaid": "unpaid:<lane>:<currency>, sorted set: orders that wait for a look at the accounts, by rank.",
     "expiring": "expiring, sorted set: ended orders by the time at which they are forgotten.",
     "withdrawn": "withdrawn:<id>, string that expires: a withdraw came before its confirm.",
     "outcomes": "outcomes:<id>, hash: <sequence> to outcome (JSON; all but the acceptance), tries, sent, since.",

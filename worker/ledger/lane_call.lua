@@ -1,15 +1,17 @@
 -- Permits one call that is about no order, and spends it like an order's: budget, calls in flight. One of a kind at a
 -- time; its lease frees it when the process dies. A held lane permits it as the probe of the cause and for nothing else.
--- args: lane, kind, token, every, lease, per_minute, window, way, max_in_flight
+-- The accounts are asked for when somebody wants them: the caller, or an order that waits for a look.
+-- args: lane, kind, token, wanted, every, lease, per_minute, window, way, max_in_flight
 local lane, member, name = args.lane, '|' .. args.kind, key('lane_call', args.lane, args.kind)
 local latest, lane_hash = hash(name), hash(key('lane', lane))
 local function refuse(why) return reply({result = why}) end
 if latest.token and tonumber(latest.lease_until) > now then return refuse('busy') end
 local probing = lane_hash.held ~= nil
 if probing and not (args.kind == 'account' and tested_by_account(lane_hash)
-  and tonumber(lane_hash.probe_at or 'inf') <= now) then
+  and tonumber(lane_hash.probe_at or 'inf') <= now and waiting_in(lane) > 0) then
   return refuse('held')
 end
+if not (probing or args.wanted or look_wanted(lane_hash)) then return refuse('unwanted') end
 if not probing and latest.at and now < tonumber(latest.at) + args.every then return refuse('early') end
 redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
 if redis.call('ZCARD', key('leases', lane)) >= args.max_in_flight then return refuse('later') end
@@ -18,5 +20,6 @@ local ends = ts(now + args.lease)
 redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.token)
 redis.call('ZADD', key('leases', lane), ends, member)
 redis.call('HSET', name, 'token', args.token, 'lease_until', ends, 'at', ts(now))
+if args.kind == 'account' then redis.call('HDEL', key('lane', lane), 'look_at') end
 if probing then redis.call('HSET', key('lane', lane), 'probe', member, 'probe_at', ends) end
 return reply({result = 'permitted', probing = probing})

@@ -6,10 +6,12 @@ that ends.
 
 import secrets
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from worker.funds import Funds
 from worker.ledger import keys
-from worker.ledger.ledger import LEASE_MARGIN, WAY, Ledger
+from worker.ledger.ledger import PROMOTE, WAY, Ledger
 from worker.policy import SEND_WINDOW, signal_of
 
 ACCOUNT, PAGE = "account", "page"
@@ -18,7 +20,7 @@ ACCOUNT, PAGE = "account", "page"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneCall:
-    """`result` is permitted, or why not: busy, early, held, later, no_budget. `now`: ledger's time."""
+    """`result` is permitted, or why not: unwanted, busy, early, held, later, no_budget. `now`: ledger's time."""
 
     result: str
     now: float
@@ -33,14 +35,26 @@ class LaneCall:
         return SEND_WINDOW
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`lane`: held or released, when that changed. `funds`: by currency, after a look that was answered."""
+
+    lane: str | None
+    funds: dict[str, Funds]
+
+
 class LaneCalls:
     """Raises `redis.RedisError` when the server cannot be reached."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
 
-    def permit(self, supplier: str, account: str | None, kind: str, every: float) -> LaneCall:
-        """One call of `kind`, at least `every` seconds after the one before; a probe waits for its turn instead."""
+    def permit(self, supplier: str, account: str | None, kind: str, every: float, *, wanted: bool = True) -> LaneCall:
+        """One call of `kind`, at least `every` seconds after the one before; a probe waits for its turn instead.
+
+        `wanted` is false when the caller does not need it himself: then it is made for an order that waits for it, or
+        as a probe, or not at all (`unwanted`).
+        """
         limits, token = self.ledger.limits[supplier], secrets.token_hex(8)
         answer = self.ledger.scripts.run(
             "lane_call",
@@ -48,8 +62,9 @@ class LaneCalls:
             lane=keys.lane(account),
             kind=kind,
             token=token,
+            wanted=wanted or None,
             every=every,
-            lease=limits.call_budget + LEASE_MARGIN,
+            lease=limits.lease,
             per_minute=limits.calls_per_minute,
             max_in_flight=limits.max_in_flight,
             window=SEND_WINDOW,
@@ -69,7 +84,21 @@ class LaneCalls:
 
         Returns `held` or `released` when that changed. A call whose lease has ended corrects the budget and no more.
         """
-        settled: dict[str, Any] = self.ledger.scripts.run(
+        return self.settle_look(call, answer, sent_at).lane
+
+    def settle_look(self, call: LaneCall, answer: dict[str, Decimal] | Any, sent_at: float | None) -> Look:
+        """The same of a look at the accounts: balances are kept, and the orders that waited for them are due."""
+        balances = None
+        if call.kind == ACCOUNT and isinstance(answer, dict):
+            balances = {currency: f"{amount:f}" for currency, amount in answer.items()}
+        settled = self._settle(call, answer, sent_at, balances)
+        funds = settled.get("funds") or {}
+        return Look(settled.get("lane"), {currency: _funds(fields) for currency, fields in funds.items()})
+
+    def _settle(
+        self, call: LaneCall, answer: Any, sent_at: float | None, balances: dict[str, str] | None
+    ) -> dict[str, Any]:
+        return self.ledger.scripts.run(
             "lane_settle",
             call.supplier,
             lane=keys.lane(call.account),
@@ -77,6 +106,12 @@ class LaneCalls:
             token=call.token,
             retry=self.ledger.retry,
             call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
+            balances=balances,
+            wakes=PROMOTE,
             **signal_of(answer),
         )
-        return settled.get("lane")
+
+
+def _funds(fields: dict[str, str]) -> Funds:
+    free = Decimal(fields["told"]) - Decimal(fields["in_flight"])
+    return Funds(free=free, rose_at=float(fields["rose_at"]))

@@ -66,6 +66,20 @@ local function signal(lane, id, what, cause, retry_after)
   return release(lane, lane_hash)
 end
 
+local function waiting_in(lane)
+  local waiting = 0
+  for _, kind in ipairs(KINDS) do waiting = waiting + redis.call('ZCARD', key('ready', lane, kind)) end
+  return waiting
+end
+
+-- An order waits for a look at the accounts, and it may be made.
+local function look_wanted(lane_hash) return lane_hash.look_at and tonumber(lane_hash.look_at) <= now end
+
+-- One call is kept for it, or a busy lane would never look; not for ever, should nobody be there to make it.
+local function kept_for_look(lane_hash)
+  return look_wanted(lane_hash) and now - tonumber(lane_hash.look_at) < PATIENCE and 1 or 0
+end
+
 -- `GET account` tests a key, and spends no order's attempt. It is not believed twice: when orders are blocked again
 -- after it got through, they are the probes; and every third probe is an order, lest only that path be closed.
 local function tested_by_account(lane_hash)

@@ -18,6 +18,8 @@ SUSPICION = 600.0
 TIGHT = 1.0
 """Seconds before its last safe moment in which an order yields to others: its call could hardly leave in time."""
 LEASE_MARGIN = 10.0
+LOOK_EVERY = 60.0
+"""Seconds between two looks at a lane's accounts, at least."""
 RESERVATION = 5.0
 GRACE = 30.0
 """Seconds after its acceptance or requeue in which an order is not warned of."""
@@ -28,11 +30,20 @@ _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once, seconds per call."""
+    """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once, seconds per call.
+
+    `accounts`: its balances can be asked for, and there is somebody who does (`worker.accounts`).
+    """
 
     calls_per_minute: int
     max_in_flight: int
     call_budget: float
+    accounts: bool = False
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which whoever makes a call is taken for dead."""
+        return self.call_budget + LEASE_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """`result` is permitted, or why not; `window` is how many seconds the first byte has."""
+    """`result` is permitted, or why not; `window` is how many seconds the first byte has.
+
+    `unpayable`: the order is still claimed, and a step should say so.
+    """
 
     result: str
     now: float
@@ -128,7 +142,7 @@ class Ledger:
             supplier,
             id=order_id,
             claim=claim,
-            lease=limits.call_budget + LEASE_MARGIN,
+            lease=limits.lease,
             direct=direct,
             per_minute=limits.calls_per_minute,
             max_in_flight=limits.max_in_flight,
@@ -141,17 +155,20 @@ class Ledger:
         order = claimed.order
         if order is None:
             raise ValueError("only a claimed order can be permitted a call")
+        limits = self.limits[order.supplier]
         answer = self.scripts.run(
             "permit",
             order.supplier,
             id=order.order_id,
             claim=claimed.claim,
             kind=call.kind,
-            per_minute=self.limits[order.supplier].calls_per_minute,
+            per_minute=limits.calls_per_minute,
             window=SEND_WINDOW,
             way=WAY,
             last_safe=self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None,
             host=call.host,
+            look_every=LOOK_EVERY if limits.accounts else None,
+            lease=limits.lease,
         )
         if answer["result"] != "permitted":
             return Permit(answer["result"], float(answer["now"]), order, call)
@@ -227,6 +244,7 @@ class Ledger:
             tight=TIGHT,
             retry=self.retry,
             promote=PROMOTE,
+            accounts=limits.accounts,
         )
         return list(answer["picked"]), _float(answer.get("soonest"))
 

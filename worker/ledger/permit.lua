@@ -1,5 +1,5 @@
 -- The intent: permits one call and spends it from the budget; a confirm is written down before its first byte leaves.
--- args: id, claim, kind, per_minute, window, way, last_safe, host
+-- args: id, claim, kind, per_minute, window, way, last_safe, host, look_every, lease
 local order = get(args.id)
 if not order or order.claim ~= args.claim or tonumber(order.lease_until) <= now then return reply({result = 'stale'}) end
 local lane = lane_of(order)
@@ -14,6 +14,14 @@ local confirm = args.kind == 'confirm'
 if confirm and order.state ~= 'accepted' and order.state ~= 'submitted' then return refuse('stale') end
 if confirm and args.last_safe and now > args.last_safe then return refuse('late') end
 if calls_left(lane, args.per_minute) < 1 then return refuse('no_budget') end
+if confirm then
+  local verdict, due = afford(lane, args.id, order)
+  if verdict == 'unpayable' then return reply({result = verdict}) end
+  if verdict == 'waits' then
+    put_back(args.id, order, due)
+    return reply({result = verdict})
+  end
+end
 redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.claim)
 local window = args.window
 if confirm then

@@ -8,6 +8,7 @@ local TOLD = {'account', 'reference', 'state', 'reason', 'attempts', 'inferred',
   'tracking_url', 'lines', 'supplier', 'order_id'}
 local MISSING_LIMIT, OUTAGE_LIMIT, LONGEST_RETRY_AFTER = 3, 5, 300
 local TIMELINE_LENGTH = 300
+local PATIENCE, FEW = 60, 20
 
 local function key(name, first, second)
   local text = base .. name
@@ -111,10 +112,11 @@ local function probe_again(id, lane)
   end
 end
 
-local function put_back(id, order)
+local function put_back(id, order, due)
   redis.call('HDEL', key('order', id), 'claim', 'lease_until')
+  if due then redis.call('HSET', key('order', id), 'due_at', ts(due)) end
   probe_again(id, lane_of(order))
-  place(id, lane_of(order), now, order.kind, order.rank)
+  place(id, lane_of(order), due or now, order.kind, order.rank)
 end
 
 -- Moves the order between the indexes of states and letters, and of deadlines while no supplier has accepted it.

@@ -1,4 +1,4 @@
-"""Loads the Lua scripts beside this file and runs them; each is the prelude, the lanes' part, and its own text."""
+"""Loads the Lua scripts beside this file and runs them: each is the prelude, its parts (lanes, funds), and its text."""
 
 import json
 from collections.abc import Callable
@@ -74,4 +74,4 @@ class Scripts:
 @cache
 def text(name: str) -> str:
     """The whole source of one script."""
-    return "\n".join((HERE / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", "lanes", name))
+    return "\n".join((HERE / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", "lanes", "funds", name))

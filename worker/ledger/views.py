@@ -7,6 +7,7 @@ from typing import Any
 from schemas.order import REASONS, STATES, Order, load_order
 from schemas.outcomes import iso
 from worker.ledger import keys
+from worker.ledger.funds import FundsViews
 from worker.ledger.ledger import Ledger
 from worker.ledger.messages import ROOM as MESSAGES
 from worker.ledger.outbox import outcome_id
@@ -25,6 +26,7 @@ class Views:
         self.ledger = ledger
         self.scripts = ledger.scripts
         self.client = ledger.scripts.client
+        self.funds = FundsViews(ledger)
         self.lanes = tuple(lanes)
         self.suppliers = tuple(dict.fromkeys(supplier for supplier, _ in self.lanes))
 
@@ -173,6 +175,10 @@ class Views:
             "in_flight": len(leased),
             "calls_per_minute": per_minute,
             "calls_left": None if not per_minute else max(per_minute - spent, 0),
+            "balances": {
+                currency: {"amount": f"{one.amount:f}", "asked_at": iso(one.asked_at)}
+                for currency, one in self.funds.balances(supplier, account).items()
+            },
             "waiting": max(waiting - len(orders) - reserved, 0),
             "due": ready + overdue + reserved,
         }

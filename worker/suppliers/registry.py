@@ -40,6 +40,7 @@ def limits(settings: Settings) -> dict[str, Limits]:
             calls_per_minute=settings.of(supplier, "calls_per_minute"),
             max_in_flight=settings.of(supplier, "max_in_flight"),
             call_budget=settings.of(supplier, "connect_timeout") + settings.of(supplier, "read_timeout"),
+            accounts=supplier == "relograde",
         )
         for supplier in SUPPLIERS
     }

@@ -1,0 +1,71 @@
+"""Looks at a lane's accounts: as the probe of its key, for orders that wait for money, and for letters that died of it.
+
+One thread for each such lane in every worker, so that a look that takes half a minute keeps nobody else. Whether a look
+is wanted and may be made stands in the ledger: at most one a minute, whoever asks.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from worker import operations
+from worker.funds import Funds, payable
+from worker.ledger import Ledger
+from worker.ledger.funds import FundsViews
+from worker.ledger.lane_calls import ACCOUNT, LaneCalls
+from worker.ledger.ledger import LOOK_EVERY
+from worker.questions import Questions
+
+log = logging.getLogger("countersign.accounts")
+TICK = 1.0
+"""Seconds between two questions to the ledger whether a look is wanted."""
+
+
+class Account:
+    """The accounts behind one lane. `requeues`: letters that the balance pays for are put back by themselves."""
+
+    def __init__(self, ledger: Ledger, lane: tuple[str, str | None], client: Any, *, requeues: bool) -> None:
+        self.ledger = ledger
+        self.funds = FundsViews(ledger)
+        self.lane_calls = LaneCalls(ledger)
+        self.supplier, self.account = lane
+        self.client = client
+        self.requeues = requeues
+        self._awaited, self._counted, self._counted_at = False, 0, float("-inf")
+
+    def turn(self) -> float:
+        """A look, if one is wanted and permitted; returns the seconds until the next turn."""
+        asked = Questions(self.lane_calls).ask(
+            self.supplier, self.account, ACCOUNT, LOOK_EVERY, self.client.accounts, wanted=self._awaited_by_letters()
+        )
+        if isinstance(asked, str):
+            return TICK
+        look = self.lane_calls.settle_look(asked.call, asked.answer, asked.sent_at)
+        requeued = self._requeue(look.funds) if self.requeues else 0
+        fields = {
+            "supplier": self.supplier,
+            "account": self.account,
+            "answer": "balances" if isinstance(asked.answer, dict) else type(asked.answer).__name__,
+            "lane": look.lane,
+            "requeued": requeued or None,
+        }
+        log.info("look", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+        return TICK
+
+    def _awaited_by_letters(self) -> bool:
+        """Some letter could still be paid in time; they are read when their number changes, or once a minute."""
+        number = self.funds.count_letters(self.supplier) if self.requeues else 0
+        now = self.ledger.time()
+        if number != self._counted or now - self._counted_at >= LOOK_EVERY:
+            self._counted, self._counted_at = number, now
+            self._awaited = number > 0 and bool(self.funds.letters(self.supplier, self.account))
+        return self._awaited
+
+    def _requeue(self, funds: Mapping[str, Funds]) -> int:
+        lane = (self.supplier, self.account)
+        letters = self.funds.letters(*lane) if funds else []
+        waiting = self.funds.waiting(*lane) if letters else ()
+        done = 0
+        for order_id in payable(letters, waiting, funds):
+            done += self.ledger.change(self.supplier, order_id, operations.requeue_on_funds) is not None
+        return done

@@ -1,0 +1,130 @@
+-- Part of the prelude: what the account can pay. A currency is guarded from a dead letter for want of money until a look
+-- at the accounts finds enough for all who were short. The supplier's own word alone kills; our arithmetic only waits.
+local function micro(text) return math.floor(tonumber(text or 0) * 1e6 + 0.5) end
+
+local function at_supplier(order)
+  return order.pending_since or order.state == 'confirmed' or order.state == 'cancelled'
+end
+
+-- Confirms under way may be in a balance that is told or not, so they count as spent on top of it.
+local function under_way(lane, currency)
+  local sum = 0
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('leases', lane), '(' .. ts(now), '+inf')) do
+    local amount, of, state = unpack(redis.call('HMGET', key('order', id), 'amount', 'currency', 'state'))
+    if amount and of == currency and state == 'submitted' then sum = sum + micro(amount) end
+  end
+  return sum
+end
+
+local function short_of(lane, order)
+  redis.call('HINCRBYFLOAT', key('funds', lane), order.currency .. ':short', order.amount)
+end
+
+-- Until the end of the next look that can be made; its settling wakes all who wait for it.
+local function wait_for_look(lane, id, order)
+  local before = redis.call('HGET', key('lane_call', lane, 'account'), 'at')
+  local look_at = math.max(now, tonumber(before or 0) + args.look_every)
+  redis.call('HSETNX', key('funds', lane), ':look_by', ts(look_at + args.lease))
+  redis.call('HSET', key('lane', lane), 'look_at', ts(look_at))
+  redis.call('ZADD', key('unpaid', lane, order.currency), order.rank, id)
+  short_of(lane, order)
+  return look_at + args.lease
+end
+
+-- Money that an order with an earlier deadline waits for is not for a later one.
+local function overtakes(lane, order, told)
+  local ahead = redis.call('ZRANGEBYSCORE', key('unpaid', lane, order.currency), '-inf', '(' .. order.rank,
+    'LIMIT', 0, FEW)
+  for _, id in ipairs(ahead) do
+    if micro(redis.call('HGET', key('order', id), 'amount')) <= micro(told) then return true end
+  end
+  return false
+end
+
+-- May this confirm be paid for? `pay`, `unpayable`, or `waits` and until when. What cannot be told is tried.
+local function afford(lane, id, order)
+  local amount, currency, name = order.amount, order.currency, key('funds', lane)
+  if not (args.look_every and amount and currency) or order.send_by then return 'pay' end
+  local told, asked_at, spent, short = unpack(redis.call('HMGET', name, currency, currency .. ':at',
+    currency .. ':spent', currency .. ':short'))
+  if not short then return 'pay' end
+  local covered = told and asked_at
+    and micro(amount) <= micro(told) - micro(spent) - under_way(lane, currency)
+    and not overtakes(lane, order, told)
+  local last_chance = args.last_safe and args.last_safe - args.window
+  if covered or (last_chance and now >= last_chance) then return 'pay' end
+  local failed_at, look_by = unpack(redis.call('HMGET', name, ':failed_at', ':look_by'))
+  local age, wants_since = now - args.look_every, math.max(order.accepted_at, order.requeued_at or 0)
+  asked_at = tonumber(asked_at or 0)
+  if asked_at > age and asked_at >= wants_since then
+    if not told then return 'pay' end
+    if micro(amount) > micro(told) then return 'unpayable' end
+  elseif tonumber(failed_at or 0) > age then
+    return 'pay'
+  end
+  if look_by and tonumber(look_by) <= now then
+    -- The look did not come. One order is tried instead, which tells as much.
+    redis.call('HDEL', name, ':look_by')
+    return 'pay'
+  end
+  return 'waits', math.min(wait_for_look(lane, id, order), last_chance or math.huge)
+end
+
+-- What a step that is written says of the money.
+local function account_for(lane, before, after)
+  local amount, currency, name = after.amount, after.currency, key('funds', lane)
+  if not amount or not currency then return end
+  if at_supplier(after) and not at_supplier(before) and redis.call('HEXISTS', name, currency) == 1 then
+    redis.call('HINCRBYFLOAT', name, currency .. ':spent', amount)
+  end
+  local poor, was_poor = after.letter == 'insufficient_balance', before.letter == 'insufficient_balance'
+  if poor == was_poor then return end
+  if poor or after.state == 'accepted' then short_of(lane, after) end
+  -- Refused although the look before it said otherwise: that is not believed any more.
+  local asked_at = poor and redis.call('HGET', name, currency .. ':at')
+  if asked_at and tonumber(after.last_sent_at or 0) >= tonumber(asked_at) then
+    redis.call('HDEL', name, currency .. ':at')
+  end
+end
+
+local function wake_up(lane, currency)
+  local unpaid = key('unpaid', lane, currency)
+  for _, id in ipairs(redis.call('ZRANGE', unpaid, 0, args.wakes - 1)) do
+    local order = get(id)
+    if order and order.kind == 'confirm' and not order.claim then
+      redis.call('HSET', key('order', id), 'due_at', ts(now))
+      place(id, lane, now, order.kind, order.rank)
+    end
+  end
+  redis.call('DEL', unpaid)
+end
+
+-- The balances that a look asked for at `asked_at`, as decimal strings; none when it failed. Returns what is there.
+local function tell_balances(lane, asked_at, balances)
+  local name = key('funds', lane)
+  local known, there = hash(name), {}
+  redis.call('HDEL', name, ':failed_at', ':look_by')
+  if not balances then redis.call('HSET', name, ':failed_at', asked_at) end
+  for field in pairs(known) do
+    local currency, what = string.match(field, '^([^:]+):?(.*)')
+    if what == 'short' then wake_up(lane, currency) end
+    if balances and currency and not balances[currency] then
+      if what == 'short' then redis.call('HSET', name, currency .. ':at', asked_at)
+      elseif what ~= 'at' or not known[currency .. ':short'] then redis.call('HDEL', name, field) end
+    end
+  end
+  for currency, amount in pairs(balances or {}) do
+    local before, spent, short = known[currency], known[currency .. ':spent'], known[currency .. ':short']
+    local rose_at = known[currency .. ':rose_at'] or ts(0)
+    if not before or micro(amount) > micro(before) - micro(spent) then rose_at = ts(now) end
+    redis.call('HSET', name, currency, amount, currency .. ':at', asked_at, currency .. ':rose_at', rose_at)
+    redis.call('HDEL', name, currency .. ':spent')
+    if short and micro(short) > 0 and micro(amount) >= micro(short) then
+      redis.call('HDEL', name, currency .. ':short')
+    elseif short then
+      redis.call('HSET', name, currency .. ':short', 0)
+    end
+    there[currency] = {told = amount, in_flight = string.format('%.6f', under_way(lane, currency) / 1e6), rose_at = rose_at}
+  end
+  return balances and there
+end
