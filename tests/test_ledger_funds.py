@@ -567,15 +567,23 @@ def test_a_failed_look_does_not_hide_what_the_last_one_told(ledger, calls, clock
     assert turn(ledger, "B", FINISHED) == "waits"
 
 
-def test_a_refusal_against_the_balance_is_believed(ledger, calls, clock):
-    """The order costs more than its message said, or somebody else spends: the next one waits for a look."""
+def test_a_refusal_against_the_balance_asks_for_another_look(ledger, calls, clock):
+    """It costs more than its message said, or somebody else spends. Until somebody may look again, others go on."""
     refused(ledger, amount="500")
-    opened(ledger, "A", "B")
+    opened(ledger, "A", "B", "C")
+    opened(ledger, "D", amount="15")
     turn(ledger, "A", FINISHED)
     look(calls, EUR="100")
+    assert not FundsViews(ledger).balances("relograde", None)["EUR"].doubted
     assert turn(ledger, "A", POOR) == "dead"
-    assert turn(ledger, "B", FINISHED) == "waits"
-    assert FundsViews(ledger).balances("relograde", None)["EUR"].asked_at is None
+    assert FundsViews(ledger).balances("relograde", None)["EUR"].doubted
+    assert turn(ledger, "B", FINISHED) == "confirmed"
+    clock.advance(LOOK_EVERY)
+    assert turn(ledger, "C", FINISHED) == "waits"
+    look(calls, EUR="50")
+    assert turn(ledger, "C", FINISHED) == "confirmed"
+    clock.advance(LOOK_EVERY)
+    assert turn(ledger, "D", FINISHED) == "confirmed", "nothing speaks against it any more"
 
 
 def test_a_refusal_of_what_was_sent_before_the_look_says_nothing_new(ledger, calls, clock):
@@ -592,6 +600,7 @@ def test_a_refusal_of_what_was_sent_before_the_look_says_nothing_new(ledger, cal
         return POOR
 
     assert turn(ledger, "A", meanwhile) == "dead"
+    clock.advance(LOOK_EVERY)
     assert turn(ledger, "B", FINISHED) == "confirmed"
 
 

@@ -45,21 +45,21 @@ end
 local function afford(lane, id, order)
   local amount, currency, name = order.amount, order.currency, key('funds', lane)
   if not (args.look_every and amount and currency) or order.send_by then return 'pay' end
-  local told, asked_at, spent, short = unpack(redis.call('HMGET', name, currency, currency .. ':at',
-    currency .. ':spent', currency .. ':short'))
+  local told, asked_at, spent, short, doubted = unpack(redis.call('HMGET', name, currency, currency .. ':at',
+    currency .. ':spent', currency .. ':short', currency .. ':doubted'))
   if not short then return 'pay' end
-  local covered = told and asked_at
+  asked_at = tonumber(asked_at or 0)
+  local fresh = asked_at > now - args.look_every
+  local covered = told and (fresh or not doubted)
     and micro(amount) <= micro(told) - micro(spent) - under_way(lane, currency)
     and not overtakes(lane, order, told)
   local last_chance = args.last_safe and args.last_safe - args.window
   if covered or (last_chance and now >= last_chance) then return 'pay' end
   local failed_at, look_by = unpack(redis.call('HMGET', name, ':failed_at', ':look_by'))
-  local age, wants_since = now - args.look_every, math.max(order.accepted_at, order.requeued_at or 0)
-  asked_at = tonumber(asked_at or 0)
-  if asked_at > age and asked_at >= wants_since then
+  if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then
     if not told then return 'pay' end
     if micro(amount) > micro(told) then return 'unpayable' end
-  elseif tonumber(failed_at or 0) > age then
+  elseif tonumber(failed_at or 0) > now - args.look_every then
     return 'pay'
   end
   if look_by and tonumber(look_by) <= now then
@@ -80,10 +80,10 @@ local function account_for(lane, before, after)
   local poor, was_poor = after.letter == 'insufficient_balance', before.letter == 'insufficient_balance'
   if poor == was_poor then return end
   if poor or after.state == 'accepted' then short_of(lane, after) end
-  -- Refused although the look before it said otherwise: that is not believed any more.
+  -- Refused although the look before it said otherwise: that is believed until the next look may be made.
   local asked_at = poor and redis.call('HGET', name, currency .. ':at')
   if asked_at and tonumber(after.last_sent_at or 0) >= tonumber(asked_at) then
-    redis.call('HDEL', name, currency .. ':at')
+    redis.call('HSET', name, currency .. ':doubted', 1)
   end
 end
 
@@ -118,7 +118,7 @@ local function tell_balances(lane, asked_at, balances)
     local rose_at = known[currency .. ':rose_at'] or ts(0)
     if not before or micro(amount) > micro(before) - micro(spent) then rose_at = ts(now) end
     redis.call('HSET', name, currency, amount, currency .. ':at', asked_at, currency .. ':rose_at', rose_at)
-    redis.call('HDEL', name, currency .. ':spent')
+    redis.call('HDEL', name, currency .. ':spent', currency .. ':doubted')
     if short and micro(short) > 0 and micro(amount) >= micro(short) then
       redis.call('HDEL', name, currency .. ':short')
     elseif short then

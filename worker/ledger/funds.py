@@ -22,11 +22,12 @@ NEAREST = 10_000
 class Balance:
     """As it was told when it was asked for at `asked_at`, less what was confirmed since.
 
-    `asked_at` is None when an order was refused although it looked payable: then it is not relied on.
+    `doubted`: an order was refused since although this seemed to cover it.
     """
 
     amount: Decimal
-    asked_at: float | None
+    asked_at: float
+    doubted: bool
 
 
 class FundsViews:
@@ -43,7 +44,8 @@ class FundsViews:
         return {
             currency: Balance(
                 amount=Decimal(told) - Decimal(fields.get(f"{currency}:spent", 0)),
-                asked_at=float(fields[f"{currency}:at"]) if f"{currency}:at" in fields else None,
+                asked_at=float(fields[f"{currency}:at"]),
+                doubted=f"{currency}:doubted" in fields,
             )
             for currency, told in fields.items()
             if ":" not in currency

@@ -176,7 +176,7 @@ class Views:
             "calls_per_minute": per_minute,
             "calls_left": None if not per_minute else max(per_minute - spent, 0),
             "balances": {
-                currency: {"amount": f"{one.amount:f}", "asked_at": iso(one.asked_at)}
+                currency: {"amount": f"{one.amount:f}", "asked_at": iso(one.asked_at), "doubted": one.doubted}
                 for currency, one in self.funds.balances(supplier, account).items()
             },
             "waiting": max(waiting - len(orders) - reserved, 0),
