@@ -17,7 +17,7 @@ from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
-from worker.ledger.scripts import Scripts
+from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
 from worker.policy import Policy, Rules, Step
 from worker.servers import connect
@@ -104,9 +104,10 @@ def make_ledger(
     calls_per_minute: int = 50,
     max_in_flight: int = 60,
     accounts: bool = False,
+    synced: bool = False,
 ) -> Ledger:
-    """A ledger whose clock and server identity belong to the test."""
-    scripts = Scripts(client, "test", clock=clock, run_id=run_id or (lambda: "run-1"))
+    """A ledger whose clock and server identity belong to the test. `synced`: the server is said to sync every write."""
+    scripts = Scripts(client, "test", clock=clock, run_id=run_id or (lambda: "run-1"), server=Server(synced))
     limits = {
         "relograde": Limits(calls_per_minute, max_in_flight, 50.0, accounts),
         "logitrail": Limits(0, max_in_flight, 35.0),

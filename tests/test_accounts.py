@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, client: Any, policies: Any, clock: Clock, sandbox: Sandbox, **limits: Any) -> None:
         self.clock, self.sandbox = clock, sandbox
-        self.ledger = make_ledger(client, policies, clock, accounts=True, **limits)
+        self.ledger = make_ledger(client, policies, clock, accounts=True, synced=True, **limits)
         self.views = Views(self.ledger, LANES)
         self.clients = {
             ("relograde", account): Relograde(sandbox.relograde_url, "1.02", key, 5.0, 5.0)

@@ -446,8 +446,9 @@ def test_a_requeued_letter_asks_first_and_can_be_requeued_again(ledger, clock):
     turn(ledger, "R1", Rejected("out_of_stock"))
     assert ledger.change("relograde", "R1", operations.requeue).event == "requeued"
     assert ledger.change("relograde", "R1", operations.requeue) is None
-    assert members(ledger, "relograde", "ready", "-", "ask") == {"R1": LAST}
     recount(ledger)
+    clock.advance(2)
+    assert ledger.dispatch("relograde", None, 1)[0] == ["R1"]
     assert turn(ledger, "R1", Created()) == "read_created"
     assert members(ledger, "relograde", "ready", "-", "confirm") == {"R1": LAST}
     assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"

@@ -20,7 +20,7 @@ LEASE = 60.0
 
 @pytest.fixture
 def ledger(client, policies, clock):
-    return make_ledger(client, policies, clock, accounts=True)
+    return make_ledger(client, policies, clock, accounts=True, synced=True)
 
 
 @pytest.fixture
@@ -193,9 +193,22 @@ def test_the_look_wakes_those_who_wait_in_deadline_order(ledger, calls, clock):
     assert [turn(ledger, order_id, FINISHED) for order_id in "ABC"] == ["confirmed"] * 3
 
 
+def test_who_is_woken_begins_when_a_restart_cannot_forget_it(client, policies, clock):
+    """Else the order would be found as if nobody had looked at it, and its forgotten confirm be repeated (2)."""
+    ledger = make_ledger(client, policies, clock, accounts=True)
+    refused(ledger)
+    opened(ledger, "A")
+    assert turn(ledger, "A", FINISHED) == "waits"
+    look(LaneCalls(ledger), EUR="100")
+    recount(ledger)
+    assert (order(ledger, "A").due_at, rung(ledger)) == (START + 2, [])
+    clock.advance(2)
+    assert rung(ledger) == ["A"]
+
+
 def test_a_call_is_kept_for_the_look(client, policies, clock):
     """In a lane whose orders take every slot it would never be made."""
-    ledger = make_ledger(client, policies, clock, accounts=True, calls_per_minute=3)
+    ledger = make_ledger(client, policies, clock, accounts=True, synced=True, calls_per_minute=3)
     calls = LaneCalls(ledger)
     refused(ledger)
     opened(ledger, "A")
@@ -212,7 +225,7 @@ def test_a_call_is_kept_for_the_look(client, policies, clock):
 
 def test_the_slot_is_not_kept_for_ever(client, policies, clock):
     """Should nobody be there to look."""
-    ledger = make_ledger(client, policies, clock, accounts=True, max_in_flight=1)
+    ledger = make_ledger(client, policies, clock, accounts=True, synced=True, max_in_flight=1)
     refused(ledger)
     opened(ledger, "A")
     opened(ledger, "B", currency="USD")

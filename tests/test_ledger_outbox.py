@@ -174,6 +174,7 @@ def test_a_warning_is_superseded_and_everything_else_is_not(ledger, outbox, cloc
     ledger.tend("relograde")
     turn(ledger, "R1", Rejected("out_of_stock"))
     ledger.change("relograde", "R1", operations.requeue)
+    clock.advance(2)
     turn(ledger, "R1", Created())
     turn(ledger, "R1", Rejected("out_of_stock"))
     ledger.change("relograde", "R1", operations.withdraw)

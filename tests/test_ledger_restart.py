@@ -100,7 +100,7 @@ def test_what_was_not_due_yet_is_no_suspect(ledger, clock, disk):
 
 @pytest.mark.parametrize("answer", [Pending(), Rejected("out_of_stock"), FINISHED])
 def test_only_what_may_be_confirmed_is_suspected(ledger, disk, answer):
-    """A pending, dead or ended order has no confirm to repeat."""
+    """A pending, dead or ended order has no confirm to repeat; a requeue does not act before it is on disk."""
     ledger.open(an_order())
     turn(ledger, "R1", answer)
     ledger.hint("relograde", "R1")
@@ -156,6 +156,21 @@ def test_not_passive_is_then_an_unknown_outcome_and_bars_nothing(ledger, clock, 
     assert turn(ledger, "L1", NOT_PASSIVE, "logitrail") == "dead"
     order = recount(ledger, "logitrail")["L1"]
     assert (order.reason, order.inference_barred, order.unresolved) == ("outcome_unknown", False, True)
+
+
+def test_an_attempt_after_that_proves_nothing_either(ledger, clock, disk):
+    """It was not passive before that attempt, by our forgotten one or by somebody else: nobody can tell (2, 3)."""
+    ledger.open(an_order("L1", "logitrail"))
+    disk.restart()
+    turn(ledger, "L1", NOT_PASSIVE, "logitrail")
+    clock.advance(61)
+    turn(ledger, "L1", NOT_PASSIVE, "logitrail")
+    ledger.change("logitrail", "L1", operations.requeue)
+    clock.advance(2)
+    turn(ledger, "L1", TIMEOUT, "logitrail")
+    clock.advance(66)
+    assert turn(ledger, "L1", NOT_PASSIVE, "logitrail") == "dead"
+    assert recount(ledger, "logitrail")["L1"].reason == "outcome_unknown"
 
 
 def test_a_permit_from_before_the_restart_is_refused(ledger, disk, clock):
@@ -263,6 +278,68 @@ def test_a_mark_does_not_withdraw_a_suspect(ledger, disk):
     ledger.mark_withdrawn("relograde", "R1")
     ledger.open(an_order())
     assert record(ledger).state == "accepted"
+
+
+@pytest.mark.parametrize(("synced", "waits"), [(False, 2.0), (True, 0.0)])
+def test_what_is_brought_forward_waits_until_a_restart_cannot_forget_it(ledger, clock, synced, waits):
+    """A hint and a requeue: or both would be forgotten with the confirm that they led to, and none be suspected (2)."""
+    ledger.scripts.server.synced = synced
+    ledger.open(an_order("hinted", "logitrail"))
+    ledger.open(an_order("requeued", "logitrail"))
+    turn(ledger, "hinted", Unavailable(), "logitrail")
+    turn(ledger, "requeued", Rejected("invalid_request"), "logitrail")
+    clock.advance(2)
+    turn(ledger, "hinted", Unavailable(), "logitrail")
+    ledger.hint("logitrail", "hinted")
+    ledger.change("logitrail", "requeued", operations.requeue)
+    for order_id in ("hinted", "requeued"):
+        assert record(ledger, order_id, "logitrail").due_at == clock() + waits
+        assert ledger.claim("logitrail", order_id).result == ("not_due" if waits else "claimed")
+    clock.advance(waits)
+    assert set(ledger.dispatch("logitrail", None, 9)[0]) == ({"hinted", "requeued"} if waits else set())
+    recount(ledger, "logitrail")
+
+
+def test_a_second_hint_does_not_make_it_later(ledger, clock):
+    """Hints may come more often than every two seconds."""
+    ledger.open(an_order())
+    turn(ledger, "R1", Unavailable())
+    clock.advance(1)
+    ledger.hint("relograde", "R1")
+    assert record(ledger).due_at == START + 2
+    clock.advance(1)
+    ledger.hint("relograde", "R1")
+    assert record(ledger).due_at == START + 2
+    assert turn(ledger, "R1", FINISHED) == "confirmed"
+
+
+@pytest.mark.parametrize("forward", ["hint", "requeue"])
+def test_what_was_brought_forward_and_forgotten_has_sent_nothing(ledger, clock, disk, forward):
+    """The same again after the crash is the first confirm, not the second (3)."""
+    sent = []
+
+    def bring_forward():
+        if forward == "hint":
+            ledger.hint("logitrail", "L1")
+        else:
+            ledger.change("logitrail", "L1", operations.requeue)
+
+    def ask():
+        return turn(ledger, "L1", lambda permit: sent.append(permit.call.kind) or TIMEOUT, "logitrail")
+
+    ledger.tend("logitrail")
+    ledger.open(an_order("L1", "logitrail"))
+    turn(ledger, "L1", Unavailable() if forward == "hint" else Rejected("invalid_request"), "logitrail")
+    disk.sync()
+    bring_forward()
+    assert ask() == "not_due"
+    disk.crash()
+    ledger.tend("logitrail")
+    clock.advance(1)
+    bring_forward()
+    clock.advance(2)
+    assert ask() == "outcome_unknown"
+    assert sent == [CONFIRM]
 
 
 @pytest.mark.parametrize("why", ["hold", "budget"])

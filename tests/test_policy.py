@@ -243,6 +243,14 @@ LOGITRAIL_CONFIRM = {
         answer=NOT_PASSIVE, order=replace(FIRST, suspect_at=NOW - 99), state="dead", reason="outcome_unknown",
         unresolved=True, tells=LETTER,
     ),
+    "not passive, suspected, an attempt unresolved from before the restart": Row(
+        answer=NOT_PASSIVE, order=replace(SECOND, suspect_at=NOW - 199), state="confirmed", due=GIVE_UP,
+        tells=("order.confirmed",), proof=True, inferred=True,
+    ),
+    "not passive, suspected, an attempt unresolved from after it": Row(
+        answer=NOT_PASSIVE, order=replace(SECOND, suspect_at=NOW - 201), state="dead", reason="outcome_unknown",
+        unresolved=True, tells=LETTER,
+    ),
     "400 with a field's code": Row(
         answer=Rejected("invalid_request"), order=FIRST, state="dead", reason="invalid_request", tells=LETTER
     ),

@@ -294,11 +294,16 @@ class Policy:
         return Step(order=self._snoozed(order, now, jitter), event="read_created_while_pending")
 
     def _not_passive(self, clear: Order, now: float) -> Step:
-        """Logitrail's only word about an earlier attempt: it proves one of ours, if there was one."""
-        if clear.send_by is not None and not clear.inference_barred:
+        """Logitrail's only word about an earlier attempt: it proves one of ours, if there was one.
+
+        An attempt that was made only after a restart had made the order suspect proves nothing: the forgotten one, or
+        somebody else, may have been before it.
+        """
+        known = clear.send_by is not None and clear.send_by < (clear.suspect_at or clear.send_by) + SEND_WINDOW
+        if known and not clear.inference_barred:
             done = replace(_ended(clear, "confirmed", now), inferred=True, due_at=now + (self.rules.give_up or 0.0))
             return Step(order=done, event="confirmed_by_inference", tells=(("order.confirmed", None),), proof=True)
-        if clear.send_by is None and clear.suspect_at is not None:
+        if clear.suspect_at is not None and not known:
             return self._die(clear, "outcome_unknown", now)
         return self._die(replace(clear, inference_barred=True), "order_not_passive", now)
 

@@ -29,6 +29,7 @@ NEAR = 0.25
 """Seconds within which something else comes anyway; the loops look after it."""
 LATE = 0.002
 """Seconds by which a turn comes after what it is for."""
+TEND = 1.0
 NEVER = float("inf")
 
 Wish = tuple[float, Callable[[], Any]]
@@ -55,6 +56,7 @@ class Loops:
         self._not_before = {"dispatch": 0.0, "tell": 0.0, "tend": 0.0}
         self._in_vain = 0
         self._seen: dict[str, Waits] = {}
+        self._tend_at = NEVER
 
     def idle(self, soonest: float | None) -> Wish | None:
         """(when, what) comes next, given that everything else sleeps until `soonest`; None: the run is over."""
@@ -68,6 +70,10 @@ class Loops:
             self.world.passes(when)
         return (when, what) if when < START + self.world.plan.days * DAY else None
 
+    def server_is_back(self, when: float) -> None:
+        """Within a second every worker tends its rooms, and so learns that the server is another."""
+        self._tend_at = when + TEND
+
     def _wishes(self, now: float) -> Iterator[Wish]:
         self._peek(now)
         seen = self._seen.values()
@@ -77,7 +83,8 @@ class Loops:
                 yield max(soon, self._not_before["dispatch"]), self._dispatch
         yield max(min(waits.due for waits in seen) + LATE, self._not_before["dispatch"]), self._dispatch
         yield max(min(waits.outbox for waits in seen) + LATE, self._not_before["tell"]), self._tell
-        yield max(min(waits.warning for waits in seen) + LATE, self._not_before["tend"]), self._tend
+        warning = min(waits.warning for waits in seen) + LATE
+        yield min(self._tend_at, max(warning, self._not_before["tend"])), self._tend
 
     def _peek(self, now: float) -> None:
         """What the rooms wait for; asked again only where something was written, or a wait for it is over."""
@@ -115,7 +122,9 @@ class Loops:
         return self._turn("tell", "teller", turn)
 
     def _tend(self) -> Actor | None:
-        rooms = [waits.room for waits in self._seen.values() if waits.warning <= self.world.clock.now]
+        now, everywhere = self.world.clock.now, self._tend_at <= self.world.clock.now
+        rooms = [waits.room for waits in self._seen.values() if everywhere or waits.warning <= now]
+        self._tend_at = NEVER if everywhere else self._tend_at
         return self._turn("tend", "tend", lambda worker: [worker.ledger.tend(room) for room in rooms])
 
     def _turn(self, kind: str, name: str, what: Callable[[Any], Any]) -> Actor | None:

@@ -115,5 +115,8 @@ MUTANTS = (
     ),
     _lua("a restart makes nothing suspect", "prelude", "  if looked and (", "  if false and ("),
     _lua("an order opened after a restart is not suspect", "open", "if changed_at > 0 and now - changed_at < args.suspicion then", "if false then"),
+    _lua("a hint acts before it is on disk", "hint", "earliest(order.state)", "now"),
+    _lua("a requeue acts before it is on disk", "write", "if due and not args.claim then due = math.max(due, earliest(after.state)) end", ""),
+    _one("an attempt after a restart is inferred from", POLICY, "clear.send_by < (clear.suspect_at or clear.send_by) + SEND_WINDOW", "True"),
     _one("an incomplete delivery is confirmed", POLICY, "if self.rules.reads and not (answer.complete and answer.lines):", "if False:"),
 )  # fmt: skip

@@ -39,6 +39,23 @@ def _restarts() -> dict[str, Plan]:
     return found
 
 
+def _forgotten() -> dict[str, Plan]:
+    """What brought a look forward may be lost together with the confirm that it led to."""
+    lost = Fault("restart", "bytes_sent", 1, 0.5, order=0)
+    hinted = _relograde(confirms=("unavailable",) * 3, takes=20.0)
+    requeued = _logitrail(confirms=("invalid_request",), takes=20.0)
+    elsewhere = _logitrail(ending="elsewhere", confirms=("ok", "lost_answer"))
+    return {
+        "a hint is forgotten with its confirm": _scene(hinted, lost, Event("hint", 60.0, 1), lossy=True),
+        "a requeue is forgotten with its confirm": _scene(
+            requeued, replace(lost, nth=2), Event("requeue", 60.0, 1, seconds=5.0), lossy=True
+        ),
+        "a question after a restart proves nothing": _scene(
+            elsewhere, replace(lost, point="permit?"), Event("requeue", 300.0, 1), lossy=True
+        ),
+    }
+
+
 def _edges() -> dict[str, Plan]:
     """Pauses between intent and send near the last safe moment, and confirms that come at it."""
     pauses = {
@@ -90,4 +107,4 @@ def scenes() -> dict[str, Plan]:
             for point in ("claimed", "intent_written", "connect"):
                 name = f"frozen for {seconds} s at {point}, {kind}"
                 found[name] = _scene(order, Fault("freeze", point, 1, seconds, order=0))
-    return {**found, **_restarts(), **_edges()}
+    return {**found, **_restarts(), **_forgotten(), **_edges()}

@@ -199,6 +199,7 @@ class World:
         """The ledger's server dies and is back after `seconds`, without what was not on disk."""
         self.run_id = f"run-{int(self.run_id[4:]) + 1}"
         self.down_until = self.clock.now + seconds
+        self.loops.server_is_back(self.down_until)
         self.doubted = self.doubted or self.plan.sync != "always"
         if self.plan.lossy:
             self.forgot = True

@@ -92,8 +92,9 @@ local function wake_up(lane, currency)
   for _, id in ipairs(redis.call('ZRANGE', unpaid, 0, args.wakes - 1)) do
     local order = get(id)
     if order and order.kind == 'confirm' and not order.claim then
-      redis.call('HSET', key('order', id), 'due_at', ts(now))
-      place(id, lane, now, order.kind, order.rank)
+      local due = math.min(earliest(order.state), tonumber(order.due_at))
+      redis.call('HSET', key('order', id), 'due_at', ts(due))
+      place(id, lane, due, order.kind, order.rank)
     end
   end
   redis.call('DEL', unpaid)

@@ -1,4 +1,5 @@
--- Something changed at the supplier: look now. During a call it is remembered until that call's step is written.
+-- Something changed at the supplier: look now, or as soon as a restart cannot forget it. During a call it is remembered
+-- until that call's step is written.
 -- args: id, reads
 local order = get(args.id)
 if not order then return reply({result = 'gone'}) end
@@ -12,7 +13,8 @@ if order.claim and tonumber(order.lease_until) > now then
   return reply({result = 'remembered'})
 end
 local kind, rank = order.kind or 'recheck', order.rank or ts(now)
-redis.call('HSET', key('order', args.id), 'due_at', ts(now), 'kind', kind, 'rank', rank)
+local due = math.min(earliest(order.state), tonumber(order.due_at or 'inf'))
+redis.call('HSET', key('order', args.id), 'due_at', ts(due), 'kind', kind, 'rank', rank)
 redis.call('HINCRBY', key('order', args.id), 'version', 1)
-place(args.id, lane_of(order), now, kind, rank)
+place(args.id, lane_of(order), due, kind, rank)
 return reply({result = 'due'})

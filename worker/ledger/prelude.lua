@@ -9,6 +9,7 @@ local TOLD = {'account', 'reference', 'state', 'reason', 'attempts', 'inferred',
 local MISSING_LIMIT, OUTAGE_LIMIT, LONGEST_RETRY_AFTER = 3, 5, 300
 local TIMELINE_LENGTH = 300
 local PATIENCE, FEW = 60, 20
+local SYNC_AGE = 2
 
 local function key(name, first, second)
   local text = base .. name
@@ -77,6 +78,13 @@ local function recall(id, order)
     local confirms = key('ready', lane_of(order), 'confirm')
     if redis.call('ZREM', confirms, id) == 1 then redis.call('ZADD', key('ready', lane_of(order), 'ask'), order.rank, id) end
   end
+end
+
+-- When an order may be looked at that a hint or a person brings forward. Before what brought it forward is surely on disk
+-- no confirm may follow from it: a restart could forget both, and find an order that nobody can have looked at.
+local function earliest(state)
+  local may_confirm = state == 'accepted' or state == 'submitted'
+  return (context.synced or not may_confirm) and now or now + SYNC_AGE
 end
 
 local function note(id, entry)

@@ -36,6 +36,7 @@ local after = hash(name)
 local due = args.due and tonumber(args.due)
 local hintable = after.state ~= 'confirmed' and after.state ~= 'withdrawn' and after.state ~= 'resolved'
 if order.hint and hintable then due = now end
+if due and not args.claim then due = math.max(due, earliest(after.state)) end
 if due then
   redis.call('HSET', name, 'due_at', ts(due), 'kind', args.kind, 'rank', args.rank)
 else
