@@ -118,6 +118,10 @@ class Rig:
             for text in texts if isinstance(texts, list) else [texts]:
                 yield json.loads(base64.b64decode(json.loads(text)["body"]))[1]["outcome"]
 
+    def accepted_at(self, order_id: str) -> float:
+        """When the ledger accepted a Relograde order, in seconds since the epoch; both clocks are this machine's."""
+        return float(self.client.hget(f"countersign:{{relograde}}:order:{order_id}", "accepted_at") or "nan")
+
     def idle(self) -> bool:
         """No message waits, and none is with a worker."""
         return not (self.client.llen(DOORS) or self.client.llen("relograde") or self.client.hlen("unacked"))
