@@ -79,14 +79,22 @@ class Rig:
         line = [sys.executable, "-m", "benchmarks.supplier", "--port", str(port), "--delay", str(delay)]
         return Supplier(port, self.run("supplier", line, dict(os.environ)))
 
-    def worker(self, settings: dict[str, str], app: str = "worker", options: Iterable[str] = ()) -> int:
-        """Starts the Procfile's worker line with `settings`; returns its process id when it is ready."""
+    def worker(
+        self, settings: dict[str, str], app: str = "worker", options: Iterable[str] = (), wait: bool = True
+    ) -> int:
+        """Starts the Procfile's worker line with `settings`; returns its process id, by default when it is ready."""
         log = self.folder / f"worker-{len(list(self.folder.glob('worker-*')))}"
         words = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()[0].split()[4:]
         line = [sys.executable, "-m", "celery", "-A", app, *words, "-n", f"{log.name}@bench", *options]
         worker = self.run(log.name, line, whole({"REDIS_URL": self.redis.url, **settings}))
-        wait_for(lambda: " ready." in (self.folder / f"{log.name}.log").read_text(), "a worker is ready")
+        if wait:
+            self.ready()
         return worker.pid
+
+    def ready(self) -> None:
+        """Returns when all workers are."""
+        logs = list(self.folder.glob("worker-*.log"))
+        wait_for(lambda: all(" ready." in log.read_text() for log in logs), "the workers are ready")
 
     def run(self, name: str, line: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         """A process that ends with the rig; its output is kept in the folder."""
