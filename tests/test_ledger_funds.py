@@ -364,10 +364,11 @@ def test_money_of_calls_under_way_is_not_spent_twice(ledger, calls, clock):
 
 
 def test_only_confirms_of_the_same_money_count_as_under_way(ledger, calls, clock):
-    """Not another currency's, not a question, not one whose process died."""
+    """Not another currency's, not another account's, not a question; but one whose process died may be paid for."""
     refused(ledger, amount="500")
     opened(ledger, "A", "B")
     opened(ledger, "U", currency="USD")
+    opened(ledger, "O", account="a")
     opened(ledger, "Q", must_ask=True)
     turn(ledger, "A", FINISHED)
     look(calls, EUR="40")
@@ -380,7 +381,11 @@ def test_only_confirms_of_the_same_money_count_as_under_way(ledger, calls, clock
         assert turn(ledger, "Q", during_a_question) == "read_created"
         return FINISHED
 
-    assert turn(ledger, "U", during_dollars) == "confirmed"
+    def during_another_account_s(permitted):
+        assert turn(ledger, "U", during_dollars) == "confirmed"
+        return FINISHED
+
+    assert turn(ledger, "O", during_another_account_s) == "confirmed"
     clock.advance(10)
     opened(ledger, "D", amount="5")
     claimed = ledger.claim("relograde", "D")
@@ -389,7 +394,7 @@ def test_only_confirms_of_the_same_money_count_as_under_way(ledger, calls, clock
     clock.advance(LOOK_EVERY - 10)
     call = permit(calls)
     clock.advance(10)
-    assert calls.settle_look(call, {"EUR": Decimal("40")}, None).funds["EUR"].free == Decimal("40")
+    assert calls.settle_look(call, {"EUR": Decimal("40")}, None).funds["EUR"].free == Decimal("35")
 
 
 def test_what_was_told_kills_and_not_what_is_left_of_it(ledger, calls, clock):

@@ -6,12 +6,12 @@ local function at_supplier(order)
   return order.pending_since or order.state == 'confirmed' or order.state == 'cancelled'
 end
 
--- Confirms under way may be in a balance that is told or not, so they count as spent on top of it.
+-- A confirm under way, or without an answer, may be in a balance that is told or not: it counts as spent on top of it.
 local function under_way(lane, currency)
   local sum = 0
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('leases', lane), '(' .. ts(now), '+inf')) do
-    local amount, of, state = unpack(redis.call('HMGET', key('order', id), 'amount', 'currency', 'state'))
-    if amount and of == currency and state == 'submitted' then sum = sum + micro(amount) end
+  for _, id in ipairs(redis.call('ZRANGE', key('state', 'submitted'), 0, MANY - 1)) do
+    local amount, of, account = unpack(redis.call('HMGET', key('order', id), 'amount', 'currency', 'account'))
+    if amount and of == currency and (account or '-') == lane then sum = sum + micro(amount) end
   end
   return sum
 end
