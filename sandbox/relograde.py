@@ -15,6 +15,7 @@ from sandbox.making import make_through_api
 from sandbox.relograde_rules import CONFIRM, ENCODING, RESOLVE, error, invisible, order_answer
 from sandbox.relograde_wire import face_value_of, order_json
 from sandbox.state import State
+from sandbox.switches import RelogradeSwitches
 from sandbox.visits import Entrance, Visit, route
 
 BASE = "/relograde/api/{version}"
@@ -75,9 +76,15 @@ async def _list(visit: Visit) -> Reply:
     for order in shown:
         order.calls.append(visit.call)
     pages = -(-len(mine) // limit)
-    data = [order_json(order, switches, with_tokens=True) for order in shown]
+    data = [_on_page(order, switches) for order in shown]
     pagination = {"total": len(mine), "page": page, "limit": limit, "pages": pages}
     return Reply(_json(200, {"data": data, "pagination": pagination}))
+
+
+def _on_page(order: Order, switches: RelogradeSwitches) -> dict[str, Any]:
+    shown = order_json(order, switches, with_tokens=True)
+    lies = switches.list_stuck and order.status in ("finished", "cancelled")
+    return {**shown, "orderStatus": "pending"} if lies else shown
 
 
 def _listed(order: Order, key: str) -> bool:

@@ -25,6 +25,7 @@ class RelogradeSwitches:
     extra_fields: bool = False  # the undocumented line fields recorded in 1.02
     dates_with_millis: bool = True
     list_order: str = "newest"
+    list_stuck: bool = False  # find-all shows ended orders as pending for ever: a list that lies
     confirm_within_seconds: float = 86400.0
     expiry_before_status: bool = False  # which message an order gets that is both expired and past `created`
     atomic_gate: bool = False  # false: a second confirm during a hold passes the status gate, and is booked

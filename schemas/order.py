@@ -83,6 +83,8 @@ class Order:
     """`details` are kept beside the record, to be sent with a confirm."""
 
     pending_since: float | None = None
+    page_says: str | None = None
+    """What a page of the supplier's list said of this order, for a single read to judge."""
     verdict: str | None = None
     """The reason to die of when a settled read says `created`."""
     refused: bool = False

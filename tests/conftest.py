@@ -105,11 +105,12 @@ def make_ledger(
     max_in_flight: int = 60,
     accounts: bool = False,
     synced: bool = False,
+    pages: bool = False,
 ) -> Ledger:
     """A ledger whose clock and server identity belong to the test. `synced`: the server is said to sync every write."""
     scripts = Scripts(client, "test", clock=clock, run_id=run_id or (lambda: "run-1"), server=Server(synced))
     limits = {
-        "relograde": Limits(calls_per_minute, max_in_flight, 50.0, accounts),
+        "relograde": Limits(calls_per_minute, max_in_flight, 50.0, accounts, pages),
         "logitrail": Limits(0, max_in_flight, 35.0),
     }
     return Ledger(scripts, policies, limits, channels=channels, retry=RETRY)

@@ -7,33 +7,54 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
+from prometheus_client import generate_latest, start_http_server
+from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.embedded_redis import EmbeddedRedis
-from schemas.order import STATES
+from schemas.order import STATES, Order
 from worker import settings as settings_module
+from worker.answers import Rejected
 from worker.commands.dead_letters import dead_letters
 from worker.commands.doctor import doctor, server_problems, settings_problems
 from worker.commands.lanes import lanes
+from worker.commands.metrics import metrics
 from worker.commands.orders import orders
+from worker.ledger.backlog import Backlog
+from worker.ledger.lane_calls import ACCOUNT, LaneCalls
+from worker.ledger.views import Views
+from worker.metrics import registry
+from worker.policy import CONFIRM, Call, Policy, Rules, Step
 from worker.service import Service, connect, service
 from worker.settings import load
 
 ROOT = Path(__file__).parents[1]
 HEX = "5499362b1fb35e73548b45af"
-GROUPS = {"orders": orders, "dead-letters": dead_letters, "lanes": lanes, "doctor": doctor}
+GROUPS = {"orders": orders, "dead-letters": dead_letters, "lanes": lanes, "doctor": doctor, "metrics": metrics}
 BRIEF = {
     "supplier", "order_id", "account", "reference", "state", "reason", "attempts", "created_at", "accepted_at",
     "deadline_at", "next_look_at", "last_sent_at", "unresolved", "inferred", "tracking_code", "tracking_url",
     "lines_total", "lines_finished", "outcome_delivered",
 }  # fmt: skip
 LETTER = {"key", "reason", "detail", "since", "deadline_at", "amount", "currency"}
+FORECAST = {"minimum_slack_seconds", "predicted_misses", "first_miss_at", "lanes", "money", "exact"}
+FORECAST_LANE = {
+    "calls_per_minute", "held", "to_confirm", "predicted_misses", "first_miss_at", "done_at", "spare_seconds",
+    "release_before", "first_miss_if_held_at", "exact",
+}  # fmt: skip
+MONEY = {
+    "lane", "currency", "orders", "amount", "orders_without_amount", "balance", "balance_at", "missing",
+    "top_up_before",
+}  # fmt: skip
 STATS = {"states", "dead_letters", "lanes", "minimum_slack_seconds", "predicted_misses"}
 LANE = {"held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -220,6 +241,163 @@ def test_stats_of_nothing(run):
     assert set(stats["states"].values()) == {0}
 
 
+# --- foresight --------------------------------------------------------------------------------------------------
+
+
+def unpaid(run: Terminal, here: Service, *amounts: str | None, currency: str = "EUR") -> None:
+    """Orders that died for want of money."""
+    for number, amount in enumerate(amounts):
+        order_id = f"T-{currency}-{number}"
+        priced = {"amount": amount, "currency": currency} if amount else {}
+        confirm(run, order_id, **priced)
+        here.ledger.change("relograde", order_id, died_of_want)
+
+
+def died_of_want(order: Order, now: float) -> Step:
+    answer = Rejected("insufficient_balance", "insufficient balance")
+    return Policy(Rules(reads=True, settle=40.0)).decide(order, Call(kind=CONFIRM), answer, now)
+
+
+def test_a_forecast_of_nothing(run):
+    """No lane has anything to lose."""
+    seen = run.json("orders", "forecast")
+    assert set(seen) == FORECAST
+    assert set(seen["lanes"]) == {"relograde", "logitrail"}
+    assert all(set(lane) == FORECAST_LANE for lane in seen["lanes"].values())
+    assert (seen["predicted_misses"], seen["first_miss_at"], seen["money"], seen["exact"]) == (0, None, [], True)
+    assert "relograde: no order waits for a confirm" in run("orders", "forecast")
+
+
+def test_a_forecast_says_what_will_be_confirmed(run):
+    """By when, and how much time the tightest has."""
+    confirm(run, "T-1")
+    lane = run.json("orders", "forecast")["lanes"]["relograde"]
+    assert (lane["to_confirm"], lane["predicted_misses"]) == (1, 0)
+    assert TIME.fullmatch(lane["done_at"])
+    said = r"none of 1 orders will miss its deadline at 50 calls a minute: done \S+Z, the tightest has 863\d\d s"
+    assert re.search(said, run("orders", "forecast"))
+
+
+def test_a_forecast_says_what_will_be_missed(run):
+    """How many, and when the first is lost."""
+    for number in range(52):
+        confirm(run, f"T-{number}", ago(seconds=86400 - 30 - 55))
+    seen = run.json("orders", "forecast")
+    assert (seen["predicted_misses"], seen["lanes"]["relograde"]["to_confirm"]) == (2, 52)
+    assert TIME.fullmatch(seen["first_miss_at"])
+    said = f"2 of 52 orders will miss their deadline at 50 calls a minute, the first {seen['first_miss_at']}"
+    assert f"relograde: {said}\n" in run("orders", "forecast")
+    assert run.json("orders", "stats")["predicted_misses"] == 2
+
+
+def test_a_forecast_of_a_held_lane_says_until_when_to_release_it(run):
+    """And what the hold loses if it stays."""
+    run("lanes", "hold", "relograde", "--note", "n")
+    assert "relograde: no order waits for a confirm" in run("orders", "forecast")
+    confirm(run, "T-1")
+    text = run("orders", "forecast")
+    assert "none of 1 orders will miss its deadline at 50 calls a minute, once the lane is released: done" in text
+    assert re.search(r"held, and while it is all are lost, the first \S+Z; release it before \S+Z\n", text)
+    confirm(run, "T-2", ago(days=2))
+    run("orders", "withdraw", "relograde", "T-1")
+    assert "release it" not in run("orders", "forecast"), "there is nothing left to save"
+
+
+def test_a_forecast_says_what_to_top_up(run, here):
+    """How much, and until when; amounts that were not sent are said."""
+    unpaid(run, here, "1200.00", "40")
+    unpaid(run, here, None, "5.10", currency="USD")
+    [nothing, euro, dollar] = run.json("orders", "forecast")["money"]
+    assert set(euro) == MONEY
+    assert (euro["lane"], euro["currency"], euro["missing"], euro["orders"]) == ("relograde", "EUR", "1240.00", 2)
+    assert (dollar["missing"], nothing["orders_without_amount"]) == ("5.10", 1)
+    text = run("orders", "forecast")
+    assert re.search(r"^relograde: top up 1,240.00 EUR before \S+Z or 2 orders are lost$", text, re.MULTILINE)
+    assert re.search(r"top up \(no currency\) before \S+Z or 1 order is lost; the amount of 1 is not known", text)
+
+
+def told(here: Service, amount: str) -> None:
+    """A look at the account, and its answer."""
+    calls = LaneCalls(here.ledger)
+    call = calls.permit("relograde", None, ACCOUNT, 0.0)
+    calls.settle_look(call, {"EUR": Decimal(amount)}, call.now)
+
+
+def test_a_balance_that_is_there_pays(run, here):
+    """Then they only want to be requeued."""
+    unpaid(run, here, "1200.00", "40")
+    told(here, "1000.50")
+    [short] = run.json("orders", "forecast")["money"]
+    assert (short["balance"], short["missing"]) == ("1000.50", "239.50")
+    assert TIME.fullmatch(short["balance_at"])
+    assert "top up 239.50 EUR" in run("orders", "forecast")
+    told(here, "5000")
+    assert "the balance of 5,000 EUR pays for its dead letters: requeue them before" in run("orders", "forecast")
+
+
+def test_a_forecast_says_when_it_is_not_exact(run, here):
+    """With very many orders."""
+    here.views.foresight.backlog = Backlog(here.ledger, nearest=1, groups=2)
+    assert "not all were read" not in run("orders", "forecast")
+    for number in range(3):
+        confirm(run, f"T-{number}")
+    assert "not all were read one by one" in run("orders", "forecast")
+
+
+def test_metrics_are_printed_for_prometheus(run, here):
+    """One page; the parser of the library takes it."""
+    unpaid(run, here, "1200.00")
+    confirm(run, "T-1")
+    families = {family.name: family for family in text_string_to_metric_families(run("metrics"))}
+    values = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert values["countersign_ledger_up",] == 1
+    assert values["countersign_orders", "accepted"] == 1
+    assert values["countersign_dead_letters", "insufficient_balance"] == 1
+    assert values["countersign_lane_held", "", "relograde"] == 0
+    assert values["countersign_lane_due", "relograde"] == 1
+    assert values["countersign_predicted_misses", "relograde"] == 0
+    assert values["countersign_money_missing", "EUR", "relograde"] == 1200
+    assert 86000 < values["countersign_minimum_slack_seconds",] < 86400
+    assert abs(values["countersign_top_up_before_timestamp_seconds", "EUR", "relograde"] - time.time() - 86310) < 60
+
+
+def test_metrics_of_a_held_lane_and_of_what_it_loses(run):
+    """The cause is a label."""
+    confirm(run, "T-1", ago(days=2))
+    run("lanes", "hold", "relograde", "--note", "n")
+    text = run("metrics")
+    assert 'countersign_lane_held{cause="person",lane="relograde"} 1.0' in text
+    assert re.search(r'countersign_first_miss_timestamp_seconds{lane="relograde"} \d', text)
+    assert 'countersign_lane_calls_left{lane="logitrail"}' not in text, "no limit, no number"
+
+
+def test_metrics_are_served(here):
+    """At /metrics; a ledger that cannot be reached is a metric too."""
+    server, thread = start_http_server(0, "127.0.0.1", registry(here.views))
+    url = f"http://127.0.0.1:{server.server_port}/metrics"
+    try:
+        assert "countersign_ledger_up 1.0" in requests.get(url, timeout=10).text
+        broken = Views(Service(here.settings).ledger, here.lanes)
+        away = connect("redis://127.0.0.1:9/0")
+        broken.client = broken.scripts.client = away
+        assert generate_latest(registry(broken)).decode().splitlines()[-1] == "countersign_ledger_up 0.0"
+        away.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("address", ["9540", ":9540", "127.0.0.1:port", "127.0.0.1:99999", "203.0.113.7:9540"])
+def test_metrics_need_an_address_that_can_be_listened_on(run, address):
+    """One line, exit code 1."""
+    assert "--listen" in run.refused("metrics", "--listen", address)
+
+
 def test_orders_withdraw(run):
     """Known or not seen yet: exit 0 when done."""
     confirm(run)
@@ -364,6 +542,19 @@ def test_lanes_are_held_and_released(run):
     assert run("lanes", "release", "relograde") == "relograde  released\n"
     assert run.json("lanes", "show")[0]["held"] is False
     run("lanes", "hold", "relograde", code=2)
+
+
+def test_pages_are_put_off_and_on(run):
+    """A person's word, in either direction; there is nothing to say of a lane without pages."""
+    assert {row["lane"]: row["pages"] for row in run.json("lanes", "show")} == {"relograde": "on", "logitrail": None}
+    assert run.json("lanes", "pages", "relograde", "off") == {"lane": "relograde", "pages": "off"}
+    off = run.json("lanes", "show")[0]
+    assert off["pages"] == "off"
+    assert off["pages_since"].endswith("Z")
+    assert run("lanes", "pages", "relograde", "on") == "relograde  pages on\n"
+    assert (run.json("lanes", "show")[0]["pages"], run.json("lanes", "show")[0]["pages_since"]) == ("on", None)
+    assert "no pages are used for logitrail" in run.refused("lanes", "pages", "logitrail", "on")
+    run("lanes", "pages", "relograde", "perhaps", code=2)
 
 
 @pytest.mark.parametrize("name", ["amazon", "relograde/a", "", "relograde/-"])

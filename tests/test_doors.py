@@ -73,7 +73,7 @@ class Shop:
 
     def look(self, supplier="relograde", account=None):
         """Does what the dispatcher and a worker would do now."""
-        picked, _ = self.ledger.dispatch(supplier, account, 10)
+        picked = self.ledger.dispatch(supplier, account, 10).picked
         return [self.executor.step(supplier, order_id) for order_id in picked]
 
     def first_step(self, supplier, order_id):

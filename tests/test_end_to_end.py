@@ -234,12 +234,50 @@ def test_twenty_senders_of_one_order(sandbox: Sandbox, fleet: Fleet, ledger: Led
 
 
 def test_a_stopping_worker_finishes_its_call(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """SIGTERM in the middle of a confirm: the answer is still written before the process ends."""
+    """SIGTERM in the middle of a confirm: the answer is written, and what came too late is there for the next one."""
     fleet.start()
     order = fleet.confirm(sandbox.create("relograde", "slow", params={"hold": 1.5}))
     wait_for(lambda: sandbox.order("relograde", order["order_id"])["calls"], "the confirm has arrived")
-    assert fleet.kill(with_signal=signal.SIGTERM) == 0
+    fleet.workers[0].send_signal(signal.SIGTERM)
+    while_it_stops = [fleet.confirm(sandbox.create("logitrail", "confirmed")) for _ in range(30)]
+    assert fleet.workers[0].wait(60) == 0
     assert ledger.end("relograde", order["order_id"]) == "confirmed"
+    fleet.start()
+    assert set(ended(ledger, while_it_stops).values()) == {"confirmed"}
+    judge(sandbox, ledger)
+
+
+@pytest.mark.parametrize("impatience", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_second_signal_loses_nothing(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger, impatience: signal.Signals
+) -> None:
+    """A stopping worker takes nothing new and finishes its calls, however often it is told; killed, it is asked for."""
+    fleet.environment |= {"RELOGRADE_READ_TIMEOUT": "8", "LOGITRAIL_READ_TIMEOUT": "8"}
+    fleet.start()
+    slow = [sandbox.create(supplier, "slow", params={"hold": 5.0}) for supplier in SUPPLIERS for _ in range(3)]
+    in_hand = [fleet.confirm(order) for order in slow]
+    wait_for(lambda: all(sandbox.order(o["supplier"], o["order_id"])["calls"] for o in in_hand), "all have arrived")
+    worker = fleet.workers[0]
+    worker.send_signal(signal.SIGTERM)
+    wait_for(lambda: listeners(ledger) == 0, "it listens no more")
+    late = [
+        fleet.confirm(sandbox.create(supplier, kind))
+        for supplier, kind in (("relograde", "finished"), ("logitrail", "confirmed"))
+    ]
+    assert worker.poll() is None
+    code = fleet.kill(with_signal=impatience)
+    ends = {ledger.end(order["supplier"], order["order_id"]) for order in in_hand}
+    assert (code, ends) == ((0, {"confirmed"}) if impatience == signal.SIGTERM else (-signal.SIGKILL, {""}))
+    assert ledger.client.llen("orders") == len(late)
+    fleet.start()
+    assert set(ended(ledger, in_hand + late, 90).values()) == {"confirmed"}
+    judge(sandbox, ledger)
+    assert {sandbox.order(order["supplier"], order["order_id"])["effects"] for order in in_hand + late} == {1}
+
+
+def listeners(ledger: Ledger) -> int:
+    """How many connections wait for messages at this moment."""
+    return sum("b" in client["flags"] for client in ledger.client.client_list())
 
 
 def test_withdraw_and_webhooks(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
@@ -413,6 +451,59 @@ def test_without_the_switch_they_wait_for_a_person(sandbox: Sandbox, fleet: Flee
     judge(sandbox, ledger)
 
 
+def calls(sandbox: Sandbox, orders: list[dict[str, Any]]) -> dict[str, int]:
+    """How many calls each kind had, a page as one."""
+    ours = {order["order_id"] for order in orders}
+    booked = [entry["calls"] for entry in sandbox.books()["orders"] if entry["order_id"] in ours]
+    pages = {call["at"] for entry in booked for call in entry if call["kind"] == "list"}
+    return {"find": sum(call["kind"] == "find" for entry in booked for call in entry), "list": len(pages)}
+
+
+def test_pages_answer_for_pending_orders(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """A few pages stand for many reads; some reads bear them out; the books agree; no secret is anywhere."""
+    sandbox.settings({"relograde": {"defaults": {**QUICK, "finish_after": 5.0}}})
+    fleet.environment["RELOGRADE_CALLS_PER_MINUTE"] = "600"
+    fleet.start(2)
+    orders = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(30)])
+    assert set(ended(ledger, [fleet.confirm(order) for order in orders]).values()) == {"confirmed"}
+    judge(sandbox, ledger)
+    told_once_in_order(ledger, orders)
+    nothing_secret(fleet, ledger)
+    booked = calls(sandbox, orders)
+    assert booked["list"] >= 2
+    assert 3 <= booked["find"] + booked["list"] < len(orders), booked
+    [lane] = [row for row in fleet.command("lanes", "show") if row["lane"] == "relograde"]
+    assert lane["pages"] == "on"
+
+
+def test_a_list_that_lies_is_found_out_and_not_used_again(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
+    """It shows every end as pending; each sixth look is a read, which a later page denies. All orders end right."""
+    sandbox.settings({"relograde": {"list_stuck": True, "defaults": {**QUICK, "finish_after": 2.0}}})
+    fleet.environment["RELOGRADE_CALLS_PER_MINUTE"] = "600"
+    fleet.start(2)
+    orders = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(20)])
+    assert set(ended(ledger, [fleet.confirm(order) for order in orders], 90.0).values()) == {"confirmed"}
+    judge(sandbox, ledger)
+
+    def lane() -> dict[str, Any]:
+        return next(row for row in fleet.command("lanes", "show") if row["lane"] == "relograde")
+
+    # Until an end that is five seconds old is shown on a page as pending; others keep the pages coming.
+    more = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)])
+    for order in more:
+        fleet.confirm(order)
+    assert set(ended(ledger, more, 90.0).values()) == {"confirmed"}
+    found = wait_for(lambda: lane()["pages"] == "contradicted" and lane(), "the list is found out")
+    assert "a page says pending, it was confirmed before" in found["pages_note"]
+    assert fleet.log().count('"event": "pages_contradicted"') == 1
+    before = calls(sandbox, [*orders, *more])["list"]
+    last = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)])
+    assert set(ended(ledger, [fleet.confirm(order) for order in last]).values()) == {"confirmed"}
+    assert calls(sandbox, [*orders, *more, *last])["list"] == before
+    assert fleet.command("lanes", "pages", "relograde", "on") == {"lane": "relograde", "pages": "on"}
+    assert (lane()["pages"], lane()["pages_note"]) == ("on", None)
+
+
 def test_redis_goes_away_and_comes_back(tmp_path: Path, sandbox: Sandbox) -> None:
     """Redis down at the start and in the middle: the worker says so and goes on by itself; nothing is lost."""
     with EmbeddedRedis(tmp_path / "redis", own=True) as server:
@@ -431,6 +522,7 @@ def test_redis_goes_away_and_comes_back(tmp_path: Path, sandbox: Sandbox) -> Non
             server.start()
             second = [running.confirm(sandbox.create("logitrail", "confirmed")) for _ in range(5)]
             assert set(ended(ledger, first + second, 120).values()) == {"confirmed"}
+            assert running.workers[0].poll() is None
             judge(sandbox, ledger)
         finally:
             ledger.client.close()

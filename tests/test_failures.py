@@ -67,7 +67,7 @@ class Worker:
 
     def step(self, order_id: str, wire: Wire) -> None:
         """Dispatched when it is due and its lane lets it, and one call at most."""
-        picked, _ = self.ledger.dispatch(self.supplier, None, 100)
+        picked = self.ledger.dispatch(self.supplier, None, 100).picked
         assert picked == [order_id]
         instant = time.monotonic()
         with self._clients(wire) as clients:

@@ -51,7 +51,7 @@ def test_a_dispatch_reserves_for_five_seconds(ledger, clock):
     assert rung(ledger) == []
     clock.advance(0.1)
     assert rung(ledger) == ["A"]
-    assert ledger.dispatch("relograde", None, 9) == ([], clock() + 5)
+    assert ledger.dispatch("relograde", None, 9) == ([], clock() + 5, False)
 
 
 def test_a_claimed_order_is_not_rung_for_until_its_lease_ends(ledger, clock):
@@ -70,7 +70,7 @@ def test_a_retry_is_rung_for_when_it_is_due(ledger, clock):
     """And dispatch says when the next one falls due."""
     opened(ledger, "A")
     turn(ledger, "A", Unavailable())
-    assert ledger.dispatch("relograde", None, 9) == ([], START + RETRY[0])
+    assert ledger.dispatch("relograde", None, 9) == ([], START + RETRY[0], False)
     clock.advance(RETRY[0])
     assert rung(ledger) == ["A"]
 
@@ -168,7 +168,7 @@ def test_dispatch_says_when_the_next_call_is_free(client, policies, clock):
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
     clock.advance(3)
-    assert ledger.dispatch("relograde", None, 9) == ([], START + 60 + WAY)
+    assert ledger.dispatch("relograde", None, 9) == ([], START + 60 + WAY, False)
     clock.now = START + 60 + WAY
     assert rung(ledger) == ["B"]
 

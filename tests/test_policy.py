@@ -943,11 +943,15 @@ def test_a_repeated_cancellation_of_a_proven_order_is_told_once():
 
 
 def test_an_order_waits_by_its_last_safe_moment_or_its_time_to_give_up():
-    """Confirms and questions rank by deadline, re-checks by their time."""
+    """Confirms and questions rank by deadline, re-checks by the time until which they wait for a page, if they do."""
     assert RELOGRADE.waits_for(relograde()) == ("confirm", LAST)
     assert RELOGRADE.waits_for(relograde(must_ask=True)) == ("ask", LAST)
     assert RELOGRADE.waits_for(ASKED) == ("ask", LAST)
-    assert RELOGRADE.waits_for(WAITING) == ("recheck", NOW - 1)
+    assert RELOGRADE.waits_for(replace(WAITING, snoozes=0)) == ("recheck", NOW - 1)
+    assert RELOGRADE.waits_for(replace(WAITING, snoozes=2)) == ("recheck", NOW - 1 + 30 / 4)
+    for alone in ({"failures": 1}, {"incomplete": True}, {"state": "dead"}):
+        assert RELOGRADE.waits_for(replace(WAITING, snoozes=2, **alone)) == ("recheck", NOW - 1)
+    assert RELOGRADE.waits_for(replace(WAITING, page_says="finished")) == ("recheck", 0.0)
     assert RELOGRADE.waits_for(replace(WAITING, due_at=None)) == ("recheck", 0.0)
     assert LOGITRAIL.waits_for(logitrail()) == ("confirm", NOW - 100 + GIVE_UP)
     assert LOGITRAIL.waits_for(logitrail(requeued_at=NOW)) == ("confirm", NOW + GIVE_UP)

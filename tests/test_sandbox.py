@@ -633,6 +633,17 @@ def test_the_list_has_pages(sandbox: Sandbox) -> None:
     assert [order["trx"] for order in relograde(sandbox, "GET", "order?limit=2&offset=1").json()["data"]] == ids[1:]
 
 
+def test_the_list_can_lie(sandbox: Sandbox) -> None:
+    """An end is shown as pending there, and as it is by a find."""
+    done, new = sandbox.create("relograde", "finished"), sandbox.create("relograde", "finished")
+    confirm(sandbox, done)
+    for stuck, shown in ((False, "finished"), (True, "pending")):
+        sandbox.settings({"relograde": {"list_stuck": stuck}})
+        page = {order["trx"]: order["orderStatus"] for order in relograde(sandbox, "GET", "order").json()["data"]}
+        assert page == {done["order_id"]: shown, new["order_id"]: "created"}
+    assert find(sandbox, done).json()["orderStatus"] == "finished"
+
+
 # --- Logitrail -----------------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,9 @@ def test_a_channel_whose_connection_was_given_up_says_so(transport):
         channel.connection.client = None
         with pytest.raises(connection.transport.connection_errors, match="given up"):
             channel._get_pool()
+        channel.connection = None
+        with pytest.raises(connection.transport.connection_errors, match="given up"):
+            channel._get_pool()
         connection.transport.client = connection
 
 

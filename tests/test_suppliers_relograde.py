@@ -16,7 +16,7 @@ from wire_server import WireServer, http, says
 
 from worker.answers import Blocked, Cancelled, Confirmed, Created, NotFound, Pending, Rejected, Unavailable, Unknown
 from worker.sealing import Sealer
-from worker.suppliers.http import Gate
+from worker.suppliers.http import BODY_MAX, Gate
 from worker.suppliers.relograde import Relograde, hinted_orders
 
 DATA = Path(__file__).parent / "data"
@@ -280,6 +280,17 @@ def test_a_page_is_read_order_by_order():
         answers = client.find_page(1, a_gate())
     kinds = {TRX: Confirmed, PENDING["trx"]: Pending, "C": Created, "S": Unknown}
     assert {trx: type(answer) for trx, answer in answers.items()} == kinds
+
+
+def test_a_page_may_be_longer_than_an_order():
+    """A hundred orders with a whole product in each line; but no reply is read without end."""
+    for padding, expected in ((3 * BODY_MAX, {"C": Created}), (11 * BODY_MAX, Unknown)):
+        page = {"data": [order("created", trx="C")], "padding": "x" * padding}
+        with WireServer(says(http(200, page))) as server, closing(_client(server.url)) as client:
+            answer = client.find_page(1, a_gate())
+        assert (
+            {trx: type(one) for trx, one in answer.items()} if isinstance(answer, dict) else type(answer)
+        ) == expected
 
 
 def test_accounts_are_totals_by_currency_in_upper_case():

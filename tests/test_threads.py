@@ -19,7 +19,8 @@ def hanging():
         return "done"
 
     executor = SimpleNamespace(step=step, policies={"relograde": None, "logitrail": None})
-    threads = Threads(executor, 2)  # type: ignore[arg-type]
+    rechecks = SimpleNamespace(turn=step)
+    threads = Threads(executor, 2, rechecks)  # type: ignore[arg-type]
     yield threads, gate, entered
     gate.set()
     threads._pool.shutdown()
@@ -44,6 +45,15 @@ def test_a_thread_that_is_done_is_free_again(hanging):
     gate.set()
     threads._pool.shutdown(wait=True)
     assert threads.step("relograde", "R3") == "done"
+
+
+def test_a_page_is_one_of_the_share(hanging):
+    """Its call may take as long as a step's."""
+    threads, _, entered = hanging
+    assert threads.page("relograde", None)
+    assert entered.acquire(timeout=30)
+    assert threads.start("relograde", "R1")
+    assert not threads.page("relograde", None)
 
 
 def test_a_pool_that_has_ended_takes_nothing_and_keeps_nothing(hanging):

@@ -74,7 +74,7 @@ class _Sturdy:
     def _get_pool(self, asynchronous: bool = False) -> Any:
         # A thread that acknowledges on a channel whose connection was just given up would end the whole worker: the
         # stock channel then trips over the connection that is not there any more, which nobody expects.
-        if self.connection.client is None:
+        if self.connection is None or self.connection.client is None:
             raise redis.ConnectionError("the connection to the broker was given up")
         return super()._get_pool(asynchronous)  # type: ignore[misc]
 

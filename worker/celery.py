@@ -18,7 +18,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from worker import broker, logs
 from worker.consumer import Events
 from worker.dispatcher import Dispatcher, Loop, teller_turn
-from worker.health import HUNG, Progress, Watch, queue_name
+from worker.health import HUNG, Progress, Watch, away, queue_name
 from worker.service import service
 from worker.settings import SettingsError
 
@@ -142,12 +142,12 @@ def _waiting(queue: Queue) -> int:
 
 
 def beat() -> bool:
-    """Sends this worker a message; False when the broker cannot be reached."""
+    """Sends this worker a message; False when the broker is away."""
     try:
         queue = Queue(queue_name(os.getpid()), Exchange(""), routing_key=queue_name(os.getpid()))
         app.send_task("workers.beat", queue=queue, expires=DOORBELL_EXPIRES)
-    except OperationalError:
-        return False
+    except OperationalError as error:
+        return not away(error)
     return True
 
 
@@ -177,12 +177,14 @@ def start_loops(sender: Any, **kwargs: Any) -> None:
 
 def _start_loops(sender: Any) -> None:
     here = service()
-    dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server, start=here.threads.start)
+    threads = here.threads
+    dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server, start=threads.start, page=threads.page)
     teller = here.teller(publish_outcomes, backlog)
 
     sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
     progress.note()
-    _loops[:] = [Loop("dispatcher", dispatcher.turn), Loop("health", Watch(progress, beat).turn)]
+    watch = Watch(progress, beat)
+    _loops[:] = [Loop("dispatcher", dispatcher.turn), Loop("beat", watch.beat), Loop("health", watch.judge)]
     _loops.extend(Loop("accounts", account.turn) for account in here.accounts)
     if settings.channels:
         _loops.append(Loop("teller", lambda: teller_turn(teller)))

@@ -65,13 +65,16 @@ class Dispatcher:
         look_at_server: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         start: Callable[[str, str], bool] = lambda supplier, order_id: False,
+        page: Callable[[str, str | None], object] = lambda supplier, account: None,
     ) -> None:
+        """`page` takes the turn of a page beside the caller: its call must not keep other bells from ringing."""
         self.ledger = ledger
         self.lanes = tuple(lanes)
         self.ring = ring
         self.look_at_server = look_at_server
         self.monotonic = monotonic
         self.start = start
+        self.page = page
         self._tend_at = 0.0
 
     def turn(self) -> float:
@@ -81,9 +84,11 @@ class Dispatcher:
         if tend:
             self.look_at_server()
         for supplier, account in self.lanes:
-            picked, soonest = self.ledger.dispatch(supplier, account, BATCH)
+            picked, soonest, page = self.ledger.dispatch(supplier, account, BATCH)
             if left := [order_id for order_id in picked if not self.start(supplier, order_id)]:
                 self.ring(supplier, left)
+            if page:
+                self.page(supplier, account)
             if picked:
                 wait = min(wait, 0.05)
             if soonest is not None:

@@ -91,7 +91,9 @@ class Executor:
         if written.result == "stale" and step.proof and answer is not None and call is not None:
             self.merge(before.supplier, before.order_id, call, answer)
         boundaries.reach(boundaries.APPLIED)
-        _log(step, call, answer, written)
+        log_step(step, call.kind if call else None, answer, written)
+        if written.pages_off:
+            say_pages_off(before.supplier, before.account, written.pages_off)
         return step.event if written.result == "written" else written.result
 
     def merge(self, supplier: str, order_id: str, call: Call, answer: Answer) -> Step | None:
@@ -108,15 +110,16 @@ class Executor:
         return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
 
 
-def _log(step: Step, call: Call | None, answer: Answer | None, written: Reply) -> None:
+def log_step(step: Step, call: str | None, answer: Answer | None, written: Reply) -> None:
+    """The one line of a step; `call` is its kind."""
     order = step.order
     level = logging.ERROR if order.state == "dead" and step.event == "dead" else logging.INFO
     fields = {
         "supplier": order.supplier,
         "order_id": order.order_id,
         "account": order.account,
-        "call": call.kind if call else None,
-        "attempt": order.attempts if call and call.kind == CONFIRM else None,
+        "call": call,
+        "attempt": order.attempts if call == CONFIRM else None,
         "answer": type(answer).__name__ if answer else None,
         "did": step.event,
         "state": order.state,
@@ -126,3 +129,9 @@ def _log(step: Step, call: Call | None, answer: Answer | None, written: Reply) -
         "lane": written.lane,
     }
     log.log(level, "step", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+
+
+def say_pages_off(supplier: str, account: str | None, note: str) -> None:
+    """Once: the ledger tells it only to the one who put them off."""
+    fields = {"supplier": supplier, "account": account, "note": note}
+    log.error("pages_contradicted", extra={"fields": {name: value for name, value in fields.items() if value}})

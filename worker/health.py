@@ -14,11 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import redis
+
+from worker.errors import causes
+
 log = logging.getLogger("countersign.health")
 EVERY = 10.0
 """Seconds between two messages to oneself."""
-STALE = 45.0
-"""Seconds without progress after which a worker counts as hung; noticed within a minute with `EVERY`."""
+LOOK = 1.0
+"""Seconds between two judgements."""
+STALE = 40.0
+"""Seconds without progress after which a worker counts as hung: with `EVERY` it is noticed well within a minute."""
 HUNG = 70
 """Exit code of a worker that ended itself (EX_SOFTWARE)."""
 
@@ -77,8 +83,17 @@ def _runs(pid: int) -> bool:
     return True
 
 
+def away(error: BaseException) -> bool:
+    """True when the broker refuses connections, has no address or is still loading: nobody could reach it."""
+    kinds = (ConnectionRefusedError, socket.gaierror, redis.BusyLoadingError)
+    return any(isinstance(cause, kinds) for cause in causes(error))
+
+
 class Watch:
-    """Sends the messages and judges. `send` returns False while the broker cannot be reached."""
+    """Sends the messages and judges, in two threads: a broker that hangs holds its sender for as long as it likes.
+
+    `send` returns False when the broker is away. Whatever else goes wrong with a message, it should have been heard.
+    """
 
     def __init__(
         self,
@@ -93,17 +108,23 @@ class Watch:
         self.monotonic = monotonic
         self._waiting_since: float | None = None
 
-    def turn(self) -> float:
-        """One message; ends the process when the ones before never arrived. Returns the seconds to wait."""
-        now = self.monotonic()
-        if self._waiting_since is not None and self.progress.age() < now - self._waiting_since:
-            self._waiting_since = None
-        if self._waiting_since is not None and now - self._waiting_since > STALE:
-            log.critical("worker_hung", extra={"fields": {"seconds_without_progress": round(self.progress.age())}})
-            self.end(HUNG)
-        sent = self.send()
-        if sent and self._waiting_since is None:
-            self._waiting_since = now
-        if not sent:
+    def beat(self) -> float:
+        """One message; returns the seconds to wait."""
+        if self._waiting_since is None:
+            self._waiting_since = self.monotonic()
+        if not self.send():
             self._waiting_since = None
         return EVERY
+
+    def judge(self) -> float:
+        """Ends the process when no message arrived for too long; returns the seconds to wait."""
+        waiting_since = self._waiting_since
+        if waiting_since is None:
+            return LOOK
+        waited = self.monotonic() - waiting_since
+        if self.progress.age() < waited:
+            self._waiting_since = None
+        elif waited > STALE:
+            log.critical("worker_hung", extra={"fields": {"seconds_without_progress": round(self.progress.age())}})
+            self.end(HUNG)
+        return LOOK

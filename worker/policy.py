@@ -11,6 +11,7 @@ from typing import Any
 
 from schemas.order import ENDED, OPEN, Order
 from worker import answers as say
+from worker import pages
 
 CONFIRM, READ, NOTICE = "confirm", "read", "notice"
 """Kinds of call; a notice is a webhook: the supplier speaks without having been asked."""
@@ -74,6 +75,8 @@ class Step:
     """What the answer says of the lane: passed, found, not_found, failed or blocked."""
     cause: str | None = None
     retry_after: float | None = None
+    page: str | None = None
+    """What this read says of the page before it: agreed or contradicted."""
 
 
 class Policy:
@@ -116,13 +119,21 @@ class Policy:
         return max(order.send_by or 0.0, order.suspect_at or 0.0) + self.rules.settle
 
     def waits_for(self, order: Order) -> tuple[str, float]:
-        """(kind, rank) of the next look in the lane's ready sets: confirm or ask by deadline, recheck by its time."""
+        """(kind, rank) of the next look in the lane's ready sets: confirm or ask by deadline, recheck by its patience.
+
+        A pending order waits that long for a page that answers for several; 0 is for what is not to wait at all.
+        """
         last = self.last_safe_moment(order)
         if last is None:
             last = max(order.accepted_at, order.requeued_at or 0.0) + (self.rules.give_up or 0.0)
         if order.state not in ("accepted", "submitted"):
-            return "recheck", order.due_at or 0.0
+            return "recheck", 0.0 if order.page_says or order.due_at is None else order.due_at + self.slack(order)
         return ("ask" if order.unresolved or order.must_ask else "confirm"), last
+
+    def slack(self, order: Order) -> float:
+        """Seconds by which the next look at a pending order may come earlier or later than it was planned."""
+        snoozed = order.state == "pending" and order.snoozes and not (order.failures or order.incomplete)
+        return pages.SLACK * self._delay(order.snoozes - 1) if snoozed else 0.0
 
     def _question(self, order: Order, now: float) -> Call | Step:
         if self.rules.reads:
@@ -138,7 +149,11 @@ class Policy:
         """What `answer`, got by `call`, makes of `order`. Total over (state, answer, now)."""
         handler: Callable[..., Step] = getattr(self, f"_on_{type(answer).__name__.lower()}")
         step = handler(order, call, answer, now, jitter)
-        return replace(step, **_lane(answer, step)) if call.kind != NOTICE else step
+        if call.kind == NOTICE:
+            return step
+        if order.page_says and pages.word_of(answer):
+            step = replace(step, order=replace(step.order, page_says=None), page=pages.judged(order, answer))
+        return replace(step, **_lane(answer, step))
 
     def _on_confirmed(self, order: Order, call: Call, answer: say.Confirmed, now: float, jitter: float) -> Step:
         seen = self._harvest(order, answer)
@@ -363,8 +378,10 @@ class Policy:
         return Step(order=order, event=event)
 
     def _snoozed(self, order: Order, now: float, jitter: float) -> Order:
-        delay = self.rules.recheck[min(order.snoozes, len(self.rules.recheck) - 1)] * (1 + 0.2 * jitter)
-        return replace(order, due_at=now + delay, snoozes=order.snoozes + 1)
+        return replace(order, due_at=now + self._delay(order.snoozes) * (1 + 0.2 * jitter), snoozes=order.snoozes + 1)
+
+    def _delay(self, snoozes: int) -> float:
+        return self.rules.recheck[min(snoozes, len(self.rules.recheck) - 1)]
 
     def _ask_at(self, order: Order, now: float) -> float:
         return now if self.rules.reads else self._after_settle(order)

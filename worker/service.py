@@ -12,11 +12,15 @@ from worker.dead_letters import DeadLetters
 from worker.doors import Doors
 from worker.executor import Executor
 from worker.ledger import Ledger
+from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
+from worker.ledger.pages import Pages
 from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
 from worker.outcomes import Poster, Teller
+from worker.questions import Questions
+from worker.rechecks import Rechecks
 from worker.servers import connect
 from worker.settings import Settings
 from worker.suppliers import registry
@@ -47,6 +51,7 @@ class Service:
         self.lanes = tuple((supplier, account) for supplier, names in settings.accounts.items() for account in names)
         self.messages = Messages(self.scripts, settings.channels, retention)
         self.outbox = Outbox(self.scripts, settings.channels, settings.retry_seconds)
+        self.pages = Pages(self.ledger)
         self.views = Views(self.ledger, self.lanes)
         self.dead_letters = DeadLetters(self.ledger, self.messages, self.outbox, self.views)
 
@@ -70,9 +75,14 @@ class Service:
         ]
 
     @cached_property
+    def rechecks(self) -> Rechecks:
+        """Answers for several pending orders with one page."""
+        return Rechecks(self.pages, self.policies, Questions(LaneCalls(self.ledger)), self.clients)
+
+    @cached_property
     def threads(self) -> Threads:
         """Two fifths of the process for each supplier; the doors have the rest to themselves."""
-        return Threads(self.executor, self.settings.countersign_concurrency * 2 // 5)
+        return Threads(self.executor, self.settings.countersign_concurrency * 2 // 5, self.rechecks)
 
     @cached_property
     def doors(self) -> Doors:

@@ -74,12 +74,7 @@ VARIABLES: tuple[Variable, ...] = tuple(
         ("RELOGRADE_DEADLINE_MARGIN_SECONDS", "seconds", "30", "kept before the deadline: the last safe moment"),
         ("RELOGRADE_RECHECK_SECONDS", "schedule", "15,30,60,120,300,600,1200,1800", "re-checks of a pending order"),
         ("RELOGRADE_PENDING_LIMIT_SECONDS", "seconds", "604800", "pending longer is a dead letter"),
-        (
-            "RELOGRADE_BATCH_RECHECK",
-            "switch",
-            "on",
-            "one list page answers for several pending orders; not built yet, no effect",
-        ),
+        ("RELOGRADE_BATCH_RECHECK", "switch", "on", "one page of the list answers for several pending orders"),
         (
             "RELOGRADE_REQUEUE_ON_FUNDS",
             "switch",

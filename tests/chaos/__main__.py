@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--seed N] [--orders N] [--seconds S] [--doors KILLS]`; exit 0 only without a violation."""
+"""`python -m tests.chaos [--seed N] [--orders N] [--seconds S] [--doors KILLS | --hang]`; exit 0: no violation."""
 
 import argparse
 import subprocess
@@ -10,12 +10,13 @@ from typing import Any
 
 from sandbox.embedded_redis import EmbeddedRedis
 from sandbox.server import Sandbox
-from tests.chaos.oracle import OPEN, Stranger, judge
+from tests.chaos.hang import hang
+from tests.chaos.oracle import Stranger, judge
+from tests.chaos.settle import settle
 from tests.chaos.shop import Shop
 from tests.chaos.storm import Storm
 from tests.fleet import ROOT, Fleet, supplier_environment
 
-LEASE = 13.0
 DEFAULTS = {"hold": 2.5, "finish_after": 2.0, "interval": 0.002, "for_seconds": 2.0}
 SWITCHES = {"rate_limit": 0, "defaults": DEFAULTS}
 QUEUE = "shop"
@@ -47,7 +48,9 @@ def storm(seed: int, number: int, seconds: float, folder: Path) -> int:
             if faults.problem:
                 raise faults.problem
             stranger = Stranger(server.url)
+            calm = time.monotonic()
             stuck = settle(shop, stranger)
+            print(f"all orders at their end {time.monotonic() - calm:.0f} s after the last fault")
             violations = judge(sandbox.books(), stranger, shop.told) + stuck
             report(faults.faults, len(shop.orders), shop.sends, violations)
             return len(violations)
@@ -71,32 +74,6 @@ def send_all(shop: Shop, orders: list[dict[str, Any]], seconds: float) -> None:
         shop.send(order)
         if n % 50 == 49:
             shop.repeat()
-
-
-def settle(shop: Shop, stranger: Stranger, limit: float = 180.0) -> list[str]:
-    """Waits for every order's end; what is overdue one lease and 5 s after the last fault is stuck."""
-    calm, violations, looked = time.monotonic(), [], False
-    while time.monotonic() - calm < limit:
-        shop.repeat()
-        if not looked and time.monotonic() - calm > LEASE + 5:
-            looked = True
-            for supplier in ("relograde", "logitrail"):
-                names = stranger.stuck(supplier, overdue=5.0)
-                violations += [f"{supplier}/{name}: stuck, overdue and unclaimed" for name in names]
-        if all(done(shop, stranger, order) for order in shop.orders.values()):
-            print(f"all orders at their end {time.monotonic() - calm:.0f} s after the last fault")
-            break
-        time.sleep(1)
-    return violations
-
-
-def done(shop: Shop, stranger: Stranger, order: dict[str, Any]) -> bool:
-    """At its end in the ledger, and the shop has heard the latest of it."""
-    record = stranger.order(order["supplier"], order["order_id"])
-    latest = shop.latest(order["order_id"])
-    if not record or record["state"] in OPEN or latest is None:
-        return False
-    return str(latest["data"]["sequence"]) == record["sequence"]
 
 
 def doors(seed: int, kills: int, folder: Path) -> int:
@@ -170,9 +147,12 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long faults are injected")
     parser.add_argument("--doors", type=int, default=0, metavar="KILLS", help="put the kills on the doors instead")
+    parser.add_argument("--hang", action="store_true", help="let brokers, ledgers and workers hang instead")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         print(f"chaos: seed {given.seed}", flush=True)
+        if given.hang:
+            return min(hang(given.seed, Path(folder)), 1)
         if given.doors:
             return min(doors(given.seed, given.doors, Path(folder)), 1)
         return min(storm(given.seed, given.orders, given.seconds, Path(folder)), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -97,19 +98,23 @@ class Broker:
                 self.world.scheduler.at(self.world.clock.now + seconds, again)
 
     def start(self, worker: Worker, supplier: str, order_id: str, *, direct: bool) -> None:
-        """A step that a worker starts beside its door or its dispatcher: an action of its own that ends with it."""
+        """A step that a worker starts beside its door or its dispatcher."""
         self.started += 1
+        self.beside(worker, "step", order_id, lambda: worker.executor.step(supplier, order_id, direct=direct))
+
+    def beside(self, worker: Worker, name: str, order_id: str | None, what: Callable[[], object]) -> None:
+        """An action of its own that ends with its process."""
         incarnation = worker.incarnation
 
-        def step() -> None:
+        def run() -> None:
             try:
-                worker.executor.step(supplier, order_id, direct=direct)
+                what()
             except redis.RedisError:
-                self.world.note("the step comes to nothing: no ledger")
+                self.world.note(f"the {name} comes to nothing: no ledger")
 
         def begin() -> Actor | None:
             alive = worker.incarnation == incarnation
-            return self.world.begin(Actor("step", worker, order_id, step)) if alive else None
+            return self.world.begin(Actor(name, worker, order_id, run)) if alive else None
 
         self.world.scheduler.at(self.world.clock.now, begin)
 

@@ -1,6 +1,7 @@
 """A random plan from a seed: at least three orders, two workers and two faults that surely strike."""
 
 import random
+from dataclasses import replace
 
 from tests.simulation import behaviours as do
 from tests.simulation.plan import Event, Fault, OrderPlan, Plan
@@ -12,6 +13,8 @@ POINTS = (
     "write!", "applied", "outcome_taken", "outcome_sent", "message_acknowledged", "dispatch?", "dispatch!", "take!",
     "settle?", "load!", "write?", "intent_written", "connect", "answer_received",
 )  # fmt: skip
+PAGED = ("survey!", "lane_call!", "connect", "shown?", "shown!", "write?", "write!", "learn?", "learn!", "lane_settle?")
+"""Points of a page's turn."""
 SCRIPTS = tuple(point for point in POINTS if point[-1] in "?!")
 PAUSES = (0.0, 0.5, 3.0, 6.0, 20.0, 50.0)
 FREEZES = (1.0, 6.0, 20.0, 45.0, 75.0, 200.0, 700.0)
@@ -30,7 +33,7 @@ def plan(seed: int) -> Plan:
     if rng.random() < 0.15:
         word = f"{rng.choice(('relograde', 'logitrail'))} {rng.choice(TROUBLES)}"
         events.append(Event("trouble", rng.choice((0.0, 1.0, 30.0)), seconds=rng.choice((5.0, 90.0, 700.0)), word=word))
-    return Plan(
+    made = Plan(
         seed=seed,
         orders=orders,
         faults=_faults(rng, lossy),
@@ -44,6 +47,26 @@ def plan(seed: int) -> Plan:
         pending_limit=rng.choice((7 * 86400.0, 7 * 86400.0, 1800.0)),
         spare=rng.random() < 0.5,
     )
+    paged = made.per_minute and suppliers == ("relograde",) and rng.random() < 0.5
+    return _with_pages(rng, made) if paged else made
+
+
+def _with_pages(rng: random.Random, made: Plan) -> Plan:
+    """So many orders that are pending at the same time that one page answers for several."""
+    more = [_order(rng, number, ("relograde",)) for number in range(len(made.orders) + 1, 7)]
+    orders = tuple(
+        replace(
+            order,
+            arrives=0.2 * order.number,
+            ending="pending" if rng.random() < 0.8 else order.ending,
+            settles=rng.choice((20.0, 200.0, 5000.0, 50_000.0)),
+        )
+        for order in (*made.orders, *more)
+    )
+    struck = tuple(_strike(rng, rng.choice(PAGED), rng.randint(1, 12)) for _ in range(rng.randint(0, 3)))
+    pages = rng.choice(("true", "true", "stuck", "early"))
+    few = rng.choice((3, 5, 8, made.per_minute))
+    return replace(made, orders=orders, faults=(*made.faults, *struck), per_minute=few, pages=pages)
 
 
 def _order(rng: random.Random, number: int, suppliers: tuple[str, ...]) -> OrderPlan:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 EXECUTOR, POLICY, OPERATIONS = "worker/executor.py", "worker/policy.py", "worker/operations.py"
+PAGES = "worker/pages.py"
 GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/outcomes.py"
 LUA = "worker/ledger/{}.lua"
 
@@ -44,7 +45,7 @@ CONFIRMS = "            return Call(kind=CONFIRM, details=order.details, host=or
 MUTANTS = (
     SEND_FIRST,
     _lua("an intent without its send_by", "permit", "'send_by', ts(now + window), ", ""),
-    _lua("no fencing", "write", "if order.claim ~= args.claim then return reply({result = 'stale', lane = changed}) end", ""),
+    _lua("no fencing", "write", "if order.claim ~= args.claim then return reply({result = 'stale', lane = changed, pages_off = pages_off}) end", ""),
     _lua("no lease", "claim", "if order.claim and tonumber(order.lease_until) > now then return reply({result = 'busy'}) end", ""),
     _one("a requeue confirms first", OPERATIONS, "must_ask=True", "must_ask=False"),
     _one("a requeue of what is not dead", OPERATIONS, 'if order.state != "dead":', 'if order.state not in ("dead", "withdrawn"):'),
@@ -118,5 +119,7 @@ MUTANTS = (
     _lua("a hint acts before it is on disk", "hint", "earliest(order.state)", "now"),
     _lua("a requeue acts before it is on disk", "write", "if due and not args.claim then due = math.max(due, earliest(after.state)) end", ""),
     _one("an attempt after a restart is inferred from", POLICY, "clear.send_by < (clear.suspect_at or clear.send_by) + SEND_WINDOW", "True"),
+    _lua("a page is not counted", "lane_call", "redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.token)", ""),
+    _one("a page ends an order unchecked", PAGES, "    if agreed < TRUST:\n", "    if False:\n"),
     _one("an incomplete delivery is confirmed", POLICY, "if self.rules.reads and not (answer.complete and answer.lines):", "if False:"),
 )  # fmt: skip

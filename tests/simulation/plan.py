@@ -77,6 +77,8 @@ class Plan:
     """Seconds between two rounds of the tellers, at least."""
     spare: bool = False
     """The workers have threads to spare: what their dispatchers pick they start themselves, without a bell."""
+    pages: str = ""
+    """Whether pages of Relograde's list are used, and what they show: the truth, stuck (an end as pending) or early."""
 
     def parts(self) -> list[tuple[str, Any]]:
         """What may be left out of a failing plan, one at a time."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from tests.simulation import behaviours as do
 from tests.simulation.books import Books, Entry, Visit
 from worker import answers as say
+from worker.suppliers.connections import TooLate
 
 DAY = 86400.0
 UNSETTLED = 600.0
@@ -60,6 +62,34 @@ class Relograde(Books):
             return say.Pending(_lines("pending", False), shown)
         late = entry.plan.ending == "half_cancelled" and since < UNSETTLED
         return say.Cancelled(_lines("pending" if late else "cancelled", False), shown)
+
+    def find_page(self, page: int, gate: Any) -> dict[str, say.Answer] | say.Answer:
+        """All orders are on the first page, newest first; what it shows is in the plan."""
+        world, forced = self.world, self.world.window(self.supplier)
+        world.point("connect")
+        if forced == "unavailable":
+            world.pause(1.0)
+            return do.UNSENT
+        try:
+            gate.check()
+        except TooLate:
+            return do.TOO_LATE
+        self.sent.append(world.clock.now)
+        world.note(f"relograde: page {page} is sent")
+        world.pause(0.3)
+        if forced is not None:
+            return do.BEFORE.get(forced) or do.LOST
+        entries = sorted(self.orders.values(), key=lambda entry: -entry.created_at)
+        return {entry.plan.order_id: self._on_page(entry) for entry in entries} if page == 1 else {}
+
+    def _on_page(self, entry: Entry) -> say.Answer:
+        truth = self.answer(entry, Visit("page", "ok", 0.0, 0.0, 0.0, 0, False, None))
+        if self.world.plan.pages == "stuck" and entry.status in ("finished", "cancelled"):
+            return say.Pending(_lines("pending", False), datetime.fromtimestamp(entry.created_at, UTC))
+        if self.world.plan.pages == "early" and entry.status == "pending":
+            shown = datetime.fromtimestamp(entry.created_at, UTC)
+            return say.Confirmed(_lines("finished", True), created_at=shown)
+        return truth
 
     def delivers(self, entry: Entry, since: float) -> bool:
         """Whether a finished order has something to deliver on every line, `since` seconds after its end."""

@@ -71,6 +71,20 @@ def _edges() -> dict[str, Plan]:
     )}  # fmt: skip
 
 
+def _pages() -> dict[str, Plan]:
+    """One page answers for several pending orders, and shows what is not so."""
+    orders = tuple(
+        OrderPlan(number, "relograde", arrives=0.2 * number, ending=ending, settles=3000.0)
+        for number, ending in enumerate(("pending", "half_cancelled", "pending", "half_cancelled", "pending"), 1)
+    )
+    plain = Plan(seed=0, orders=orders, channels=("post",), per_minute=4)
+    found = {f"pages that show the list {pages}": replace(plain, pages=pages) for pages in ("true", "stuck", "early")}
+    for point in ("lane_call!", "connect", "shown!", "learn?"):
+        frozen = Fault("freeze", point, 8 if point == "connect" else 1, 400.0)
+        found[f"a page frozen at {point}"] = replace(plain, pages="true", faults=(frozen,))
+    return found
+
+
 def scenes() -> dict[str, Plan]:
     """By name."""
     gone = Event("requeue", 60.0, 1, seconds=0.0)
@@ -107,4 +121,4 @@ def scenes() -> dict[str, Plan]:
             for point in ("claimed", "intent_written", "connect"):
                 name = f"frozen for {seconds} s at {point}, {kind}"
                 found[name] = _scene(order, Fault("freeze", point, 1, seconds, order=0))
-    return {**found, **_restarts(), **_forgotten(), **_edges()}
+    return {**found, **_restarts(), **_forgotten(), **_edges(), **_pages()}

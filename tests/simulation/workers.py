@@ -18,13 +18,17 @@ from worker.dispatcher import Dispatcher
 from worker.doors import Doors
 from worker.executor import Executor
 from worker.ledger import Ledger
+from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.ledger import Limits
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
+from worker.ledger.pages import Pages
 from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
 from worker.outcomes import Teller
 from worker.policy import Policy, Rules
+from worker.questions import Questions
+from worker.rechecks import Rechecks
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -109,7 +113,9 @@ class Worker:
         self.executor = Executor(self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter)
         self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._first)  # type: ignore[arg-type]
         lanes = [lane for lane in LANES if lane[0] in world.suppliers]
-        self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring, start=self._start)
+        questions = Questions(LaneCalls(self.ledger), monotonic=world.clock)
+        self.rechecks = Rechecks(Pages(self.ledger), self.ledger.policies, questions, clients, world.jitter)
+        self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring, start=self._start, page=self._page)
         self.dispatcher._tend_at = NEVER
         self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
         self.teller._pool = _Here()  # type: ignore[assignment]
@@ -122,6 +128,11 @@ class Worker:
         if self.world.plan.spare:
             self.world.broker.start(self, supplier, order_id, direct=False)
         return self.world.plan.spare
+
+    def _page(self, supplier: str, account: str | None) -> None:
+        """A page's turn, beside the dispatcher."""
+        self.world.broker.started += 1
+        self.world.broker.beside(self, "page", None, lambda: self.rechecks.turn(supplier, account))
 
 
 def policies(pending_limit: float) -> dict[str, Policy]:
@@ -140,7 +151,8 @@ def policies(pending_limit: float) -> dict[str, Policy]:
 
 
 def _ledger(world: World, scripts: Scripts) -> Ledger:
-    limits = {"relograde": Limits(world.plan.per_minute, 60, 50.0), "logitrail": Limits(0, 60, 35.0)}
+    relograde = Limits(world.plan.per_minute, 60, 50.0, pages=bool(world.plan.pages))
+    limits = {"relograde": relograde, "logitrail": Limits(0, 60, 35.0)}
     return Ledger(
         scripts,
         policies(world.plan.pending_limit),

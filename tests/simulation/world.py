@@ -38,6 +38,7 @@ WRITES = {
     "tend",
     "lane_call",
     "lane_settle",
+    "learn",
 }
 BIG_STEP = 1.0
 ENDLESS = 2500

@@ -1,4 +1,7 @@
-"""`celery -A worker health`: for process managers; exit 0 only when every worker of this machine makes progress."""
+"""`celery -A worker health`: for process managers; exit 0 only when every worker of this machine makes progress.
+
+It looks at files alone. A ledger that cannot be reached is no worker's fault, and one that hangs must not hang this.
+"""
 
 import sys
 from typing import Any
@@ -6,17 +9,16 @@ from typing import Any
 import click
 
 from worker import health as progress_of
-from worker.commands.output import command, document, json_option, table
-from worker.service import Service
+from worker.commands.output import document, json_option, table
+from worker.service import service
 
 
 @click.command()
 @click.option("--pid", type=int, help="Only this worker process.")
 @json_option
-@command
-def health(here: Service, pid: int | None, as_json: bool) -> None:
+def health(pid: int | None, as_json: bool) -> None:
     """When did the workers of this machine last make progress?"""
-    found = progress_of.workers_here(here.settings.countersign_prefix)
+    found = progress_of.workers_here(service().settings.countersign_prefix)
     rows: list[dict[str, Any]] = [
         {"pid": number, "seconds_since_progress": round(progress.age(), 1), "well": progress.age() <= progress_of.STALE}
         for number, progress in found

@@ -2,13 +2,13 @@
 
 import click
 
-from worker.commands.output import command, document, json_option, lane_or_fail, table
-from worker.ledger.views import lane_name
+from worker.commands.output import command, document, fail, json_option, lane_or_fail, table
+from worker.ledger.keys import lane_name
 from worker.service import Service
 
 COLUMNS = (
     "lane", "held", "cause", "since", "next_probe_at", "note", "in_flight", "calls_per_minute", "calls_left",
-    "waiting", "due",
+    "waiting", "due", "pages", "pages_since", "pages_note",
 )  # fmt: skip
 
 
@@ -46,3 +46,17 @@ def release(here: Service, lane: str, as_json: bool) -> None:
     """End a hold, whatever its cause."""
     here.ledger.release(*lane_or_fail(here, lane))
     document({"lane": lane, "held": False}) if as_json else click.echo(f"{lane}  released")
+
+
+@lanes.command()
+@click.argument("lane")
+@click.argument("switch", type=click.Choice(["on", "off"]))
+@json_option
+@command
+def pages(here: Service, lane: str, switch: str, as_json: bool) -> None:
+    """Let pages of the supplier's list answer for pending orders, or not; they are learnt anew."""
+    supplier, account = lane_or_fail(here, lane)
+    if not here.ledger.limits[supplier].pages:
+        fail(f"no pages are used for {lane}: its calls have no limit, or RELOGRADE_BATCH_RECHECK is off")
+    here.pages.switch(supplier, account, on=switch == "on")
+    document({"lane": lane, "pages": switch}) if as_json else click.echo(f"{lane}  pages {switch}")

@@ -1,5 +1,7 @@
 """`celery -A worker orders …`"""
 
+from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -65,6 +67,53 @@ def stats(here: Service, as_json: bool) -> None:
     click.echo()
     pairs({name: counts[name] for name in ("dead_letters", "minimum_slack_seconds", "predicted_misses")})
     return None
+
+
+@orders.command()
+@json_option
+@command
+def forecast(here: Service, as_json: bool) -> None:
+    """What will be lost at the present budget, and for want of money."""
+    seen = here.views.forecast()
+    if as_json:
+        return document(seen)
+    for name, lane in seen["lanes"].items():
+        for line in _lane_lines(name, lane):
+            click.echo(line)
+    for short in seen["money"]:
+        click.echo(f"{short['lane']}: {_money_line(short)}")
+    if not seen["exact"]:
+        click.echo("So many orders wait that not all were read one by one: the numbers are near, not exact.")
+    return None
+
+
+def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
+    held, misses, waiting = lane["held"], lane["predicted_misses"], lane["to_confirm"]
+    if not waiting:
+        yield f"{name}: no order waits for a confirm"
+        return
+    pace = f"at {lane['calls_per_minute']} calls a minute" if lane["calls_per_minute"] else "without a limit of calls"
+    pace += ", once the lane is released" if held else ""
+    if misses:
+        yield f"{name}: {misses} of {waiting} orders will miss their deadline {pace}, the first {lane['first_miss_at']}"
+    else:
+        spare = f"the tightest has {lane['spare_seconds']:.0f} s to spare"
+        yield f"{name}: none of {waiting} orders will miss its deadline {pace}: done {lane['done_at']}, {spare}"
+    if held:
+        before = f"; release it before {lane['release_before']}" if lane["release_before"] else ""
+        yield f"{name}: held, and while it is all are lost, the first {lane['first_miss_if_held_at']}{before}"
+
+
+def _money_line(short: dict[str, Any]) -> str:
+    currency, missing = short["currency"] or "(no currency)", Decimal(short["missing"])
+    number = f"{short['orders']} orders are" if short["orders"] > 1 else "1 order is"
+    lost = f"before {short['top_up_before']} or {number} lost"
+    unknown = short["orders_without_amount"]
+    if missing:
+        return f"top up {'at least ' if unknown else ''}{missing:,f} {currency} {lost}"
+    if unknown:
+        return f"top up {currency} {lost}; the amount of {unknown} is not known"
+    return f"the balance of {Decimal(short['balance']):,f} {currency} pays for its dead letters: requeue them {lost}"
 
 
 LANE_COLUMNS = ("lane", "held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")

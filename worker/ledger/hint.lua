@@ -12,7 +12,9 @@ if order.claim and tonumber(order.lease_until) > now then
   redis.call('HSET', key('order', args.id), 'hint', 1)
   return reply({result = 'remembered'})
 end
-local kind, rank = order.kind or 'recheck', order.rank or ts(now)
+local kind = order.kind or 'recheck'
+-- A re-check that was asked for does not wait for company on a page.
+local rank = kind == 'recheck' and ts(now) or order.rank
 local due = math.min(earliest(order.state), tonumber(order.due_at or 'inf'))
 redis.call('HSET', key('order', args.id), 'due_at', ts(due), 'kind', kind, 'rank', rank)
 redis.call('HINCRBY', key('order', args.id), 'version', 1)

@@ -16,12 +16,13 @@ NAMES = {
     "letters": "letters:<reason>, sorted set: the dead letters with this reason by the time they were written.",
     "due": "due:<lane>, sorted set: orders by the time to look again: a retry, or the end of a reservation or lease.",
     "ready": "ready:<lane>:<kind>, sorted set: orders that are due, by rank; kind is confirm, ask or recheck.",
-    "reserved": "reserved:<lane>, sorted set: orders whose doorbell was rung, by the end of the reservation.",
+    "reserved": "reserved:<lane>, sorted set: orders whose bell was rung, and `|page`, by the end of the reservation.",
     "dying": "dying:<lane>, sorted set: the same for orders past their last safe moment: they need a step but no call.",
     "leases": "leases:<lane>, sorted set: orders that are claimed, and `|<kind>` for a lane call, by the lease's end.",
     "calls": "calls:<lane>, sorted set: calls of the budget's window by the time at which their slot is free again.",
     "lane": "lane:<lane>, hash: hold, probe, failures in a row, and when a call last got through or found its order.",
     "lane_call": "lane_call:<lane>:<kind>, hash: the latest call that was about no order: when, its token, its lease.",
+    "pages": "pages:<lane>, string: what the pages of the supplier's list have taught (worker.listing, JSON).",
     "deadlines": "deadlines, sorted set: orders not accepted by the supplier yet, by their last safe moment.",
     "warned": "warned, sorted set: these orders instead, once the web app was warned of the deadline.",
     "funds": "funds:<lane>, hash: <currency> to the balance last told, when, what was spent and who was short since.",
@@ -49,3 +50,8 @@ def key(base: str, name: str, *parts: str) -> str:
 def lane(account: str | None) -> str:
     """The lane's name inside a key."""
     return account or NO_ACCOUNT
+
+
+def lane_name(supplier: str, account: str | None) -> str:
+    """LANE as people type it: `relograde`, `relograde/a`."""
+    return f"{supplier}/{account}" if account else supplier

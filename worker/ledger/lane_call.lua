@@ -19,6 +19,7 @@ if calls_left(lane, args.per_minute) < 1 then return refuse('no_budget') end
 local ends = ts(now + args.lease)
 redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.token)
 redis.call('ZADD', key('leases', lane), ends, member)
+redis.call('ZREM', key('reserved', lane), member)
 redis.call('HSET', name, 'token', args.token, 'lease_until', ends, 'at', ts(now))
 if args.kind == 'account' then redis.call('HDEL', key('lane', lane), 'look_at') end
 if probing then redis.call('HSET', key('lane', lane), 'probe', member, 'probe_at', ends) end

@@ -105,3 +105,13 @@ local function lane_signal(lane, member, what, cause, retry_after)
   if key_is_right then redis.call('HSET', name, 'vouched', held) end
   return release(lane, lane_hash)
 end
+
+-- What a single read and a page say of each other. Pages that were contradicted stay off until a person says so;
+-- returned is the note when they have just been put off.
+local function page_judged(lane, verdict, note)
+  local name = key('lane', lane)
+  if verdict == 'agreed' then redis.call('HINCRBY', name, 'pages_agreed', 1) end
+  if verdict ~= 'contradicted' or redis.call('HEXISTS', name, 'pages_off') == 1 then return nil end
+  redis.call('HSET', name, 'pages_off', 'contradicted', 'pages_since', ts(now), 'pages_note', note)
+  return note
+end

@@ -4,11 +4,12 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.order import Order, dump_order, load_order, seconds
 from worker.ledger import keys
 from worker.ledger.scripts import Scripts
+from worker.listing import ENOUGH
 from worker.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
 
 WAY = 1.0
@@ -25,6 +26,8 @@ GRACE = 30.0
 """Seconds after its acceptance or requeue in which an order is not warned of."""
 PROMOTE = 250
 """Orders that one dispatch moves from due to ready, so that it stays short however many fall due at once."""
+PAGES = {"enough": ENOUGH, "every": 2.0, "slow": 10.0, "overdue": 900.0}
+"""From how many due re-checks on a page is tried; seconds between two, until one is slow, until nobody waits."""
 _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
 
 
@@ -33,12 +36,14 @@ class Limits:
     """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once, seconds per call.
 
     `accounts`: its balances can be asked for, and there is somebody who does (`worker.accounts`).
+    `pages`: one page of the supplier's list may answer for several pending orders.
     """
 
     calls_per_minute: int
     max_in_flight: int
     call_budget: float
     accounts: bool = False
+    pages: bool = False
 
     @property
     def lease(self) -> float:
@@ -55,6 +60,7 @@ class Reply:
     order: Order | None = None
     claim: str = ""
     lane: str | None = None
+    pages_off: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,14 @@ class Permit:
     order: Order
     call: Call
     window: float = 0.0
+
+
+class Dispatched(NamedTuple):
+    """The orders to ring for, when the next one falls due, and whether it is the turn of a page."""
+
+    picked: list[str]
+    soonest: float | None
+    page: bool = False
 
 
 class Ledger:
@@ -212,12 +226,13 @@ class Ledger:
             signal=step.signal,
             cause=step.cause,
             retry_after=step.retry_after,
+            page=step.page,
             retry=self.retry,
             call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
             last_safe=policy.last_safe_moment(after),
             forget_after=self.retention,
         )
-        return Reply(answer["result"], float(answer["now"]), lane=answer.get("lane"))
+        return Reply(answer["result"], float(answer["now"]), lane=answer.get("lane"), pages_off=answer.get("pages_off"))
 
     def change(self, supplier: str, order_id: str, decide: Callable[[Order, float], Step | None]) -> Step | None:
         """Loads, decides and writes until nobody came between; ends any claim. None: no such order, or no step."""
@@ -229,8 +244,8 @@ class Ledger:
             if step is None or self.write(found.order, step).result != "stale":
                 return step
 
-    def dispatch(self, supplier: str, account: str | None, limit: int) -> tuple[list[str], float | None]:
-        """Reserves what may be looked at now: (order ids to ring for, when the next one falls due)."""
+    def dispatch(self, supplier: str, account: str | None, limit: int) -> Dispatched:
+        """Reserves what may be looked at now."""
         limits = self.limits[supplier]
         answer = self.scripts.run(
             "dispatch",
@@ -245,8 +260,9 @@ class Ledger:
             retry=self.retry,
             promote=PROMOTE,
             accounts=limits.accounts,
+            pages=PAGES if limits.pages else None,
         )
-        return list(answer["picked"]), _float(answer.get("soonest"))
+        return Dispatched(list(answer["picked"]), _float(answer.get("soonest")), answer["page"])
 
     def hint(self, supplier: str, order_id: str) -> str:
         """Makes an order due at once: due, remembered, ended or gone."""

@@ -10,6 +10,7 @@ local MISSING_LIMIT, OUTAGE_LIMIT, LONGEST_RETRY_AFTER = 3, 5, 300
 local TIMELINE_LENGTH = 300
 local PATIENCE, FEW, MANY = 60, 20, 200
 local SYNC_AGE = 2
+local PAGE = '|page'
 
 local function key(name, first, second)
   local text = base .. name
@@ -50,7 +51,7 @@ end
 local function lane_of(order) return order.account or '-' end
 
 -- A changed run id means that the server restarted: unless every write was synced, its last seconds may be forgotten.
-local function generation()
+local function look_up_generation()
   local run = context.run
   if not run then
     local info = redis.pcall('INFO', 'server')
@@ -63,6 +64,12 @@ local function generation()
   if not known[1] or context.synced then return number, tonumber(known[3] or 0) end
   redis.call('HSET', key('server'), 'generation', number + 1, 'changed_at', ts(now))
   return number + 1, now
+end
+
+local looked_up
+local function generation()
+  looked_up = looked_up or {look_up_generation()}
+  return looked_up[1], looked_up[2]
 end
 
 -- An order that was due or claimed when the server restarted may have been sent, by a step that is forgotten.

@@ -7,6 +7,7 @@ from typing import Any
 from schemas.order import REASONS, STATES, Order, load_order
 from schemas.outcomes import iso
 from worker.ledger import keys
+from worker.ledger.foresight import Foresight
 from worker.ledger.funds import FundsViews
 from worker.ledger.ledger import Ledger
 from worker.ledger.messages import ROOM as MESSAGES
@@ -15,8 +16,6 @@ from worker.ledger.outbox import outcome_id
 ENDLESS = 10**9
 LANE_KEYS = ("held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
 """What the contract pins of a lane; `lanes show` has more."""
-FORECAST = 100_000
-"""At most this many waiting orders of a lane are looked at to predict misses."""
 
 
 class Views:
@@ -28,6 +27,7 @@ class Views:
         self.client = ledger.scripts.client
         self.funds = FundsViews(ledger)
         self.lanes = tuple(lanes)
+        self.foresight = Foresight(ledger, self.lanes)
         self.suppliers = tuple(dict.fromkeys(supplier for supplier, _ in self.lanes))
 
     def order(self, supplier: str, order_id: str) -> Order | None:
@@ -142,36 +142,39 @@ class Views:
         rooms = (*self.suppliers, MESSAGES)
         letters = {name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS}
         now = self.ledger.time()
-        heads = [self._head(room, name) for room in self.suppliers for name in ("deadlines", "warned")]
-        slack = [score - now for head in heads for _, score in head]
-        lanes = {lane_name(*lane): {name: self.lane(*lane, now)[name] for name in LANE_KEYS} for lane in self.lanes}
+        lanes = {keys.lane_name(*lane): self.lane(*lane, now) for lane in self.lanes}
         return {
             "states": states,
             "dead_letters": {name: count for name, count in letters.items() if count},
-            "lanes": lanes,
-            "minimum_slack_seconds": min(slack, default=None),
-            "predicted_misses": sum(self._misses(supplier, account, now) for supplier, account in self.lanes),
+            "lanes": {name: {field: lane[field] for field in LANE_KEYS} for name, lane in lanes.items()},
+            "minimum_slack_seconds": self._minimum_slack(now),
+            "predicted_misses": self.foresight.predicted_misses(),
         }
 
+    def forecast(self) -> dict[str, Any]:
+        """`orders forecast`: what will be lost at the present budget, and for want of money."""
+        return {"minimum_slack_seconds": self._minimum_slack(self.ledger.time()), **self.foresight.report()}
+
     def lane(self, supplier: str, account: str | None, now: float) -> dict[str, Any]:
-        """One lane: its hold, its budget and what waits in it."""
+        """One lane: its hold, its budget, what waits in it, and whether pages of the supplier's list are used."""
         name = keys.lane(account)
-        held: Mapping[str, str] = self.client.hgetall(self.scripts.key(supplier, "lane", name))
+        lane: Mapping[str, str] = self.client.hgetall(self.scripts.key(supplier, "lane", name))
         per_minute = self.ledger.limits[supplier].calls_per_minute
         spent = self.client.zcount(self.scripts.key(supplier, "calls", name), f"({now}", "+inf")
         waiting = self.client.zcount(self.scripts.key(supplier, "due", name), f"({now}", "+inf")
         leased = self.client.zrangebyscore(self.scripts.key(supplier, "leases", name), f"({now}", "+inf")
         orders = [member for member in leased if member[0] != "|"]
         places = [self.scripts.key(supplier, place, name) for place in ("reserved", "dying")]
-        reserved = sum(self.client.zcount(place, f"({now}", "+inf") for place in places)
+        rung = [member for place in places for member in self.client.zrangebyscore(place, f"({now}", "+inf")]
+        reserved = len([member for member in rung if member[0] != "|"])
         ready = sum(self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck"))
         overdue = self.client.zcount(self.scripts.key(supplier, "due", name), "-inf", now)
         return {
-            "held": "held" in held,
-            "cause": held.get("held"),
-            "since": iso(held.get("held_since")),
-            "next_probe_at": iso(held.get("probe_at")) if "held" in held else None,
-            "note": held.get("note"),
+            "held": "held" in lane,
+            "cause": lane.get("held"),
+            "since": iso(lane.get("held_since")),
+            "next_probe_at": iso(lane.get("probe_at")) if "held" in lane else None,
+            "note": lane.get("note"),
             "in_flight": len(leased),
             "calls_per_minute": per_minute,
             "calls_left": None if not per_minute else max(per_minute - spent, 0),
@@ -181,35 +184,16 @@ class Views:
             },
             "waiting": max(waiting - len(orders) - reserved, 0),
             "due": ready + overdue + reserved,
+            "pages": lane.get("pages_off", "on") if self.ledger.limits[supplier].pages else None,
+            "pages_since": iso(lane.get("pages_since")),
+            "pages_note": lane.get("pages_note"),
         }
 
-    def _head(self, room: str, name: str) -> list[tuple[str, float]]:
-        head: list[tuple[str, float]] = self.client.zrange(self.scripts.key(room, name), 0, 0, withscores=True)
-        return head
-
-    def _misses(self, supplier: str, account: str | None, now: float) -> int:
-        """Orders that earliest deadline first cannot serve in time at the present budget, one confirm each."""
-        per_minute = self.ledger.limits[supplier].calls_per_minute
-        if not per_minute:
-            return 0
-        names = [self.scripts.key(supplier, name) for name in ("warned", "deadlines")]
-        found = [self.client.zrange(name, 0, FORECAST - 1, withscores=True) for name in names]
-        rows = sorted((row for part in found for row in part), key=lambda row: row[1])
-        served, missed = 0, 0
-        several = len([name for name, _ in self.lanes if name == supplier]) > 1
-        for order_id, deadline in rows:
-            if several and self.client.hget(self.scripts.key(supplier, "order", order_id), "account") != account:
-                continue
-            if now + served * 60.0 / per_minute > deadline:
-                missed += 1
-            else:
-                served += 1
-        return missed
+    def _minimum_slack(self, now: float) -> float | None:
+        """Seconds to the nearest last safe moment; below 0 for an order that is past it and not dead yet."""
+        indexes = [self.scripts.key(room, name) for room in self.suppliers for name in ("deadlines", "warned")]
+        heads = [self.client.zrange(index, 0, 0, withscores=True) for index in indexes]
+        return min((score - now for head in heads for _, score in head), default=None)
 
     def _size(self, room: str, name: str, *parts: str) -> int:
         return int(self.client.zcard(self.scripts.key(room, name, *parts)))
-
-
-def lane_name(supplier: str, account: str | None) -> str:
-    """LANE as people type it: `relograde`, `relograde/a`."""
-    return f"{supplier}/{account}" if account else supplier

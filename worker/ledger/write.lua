@@ -1,10 +1,10 @@
 -- Applies one step: record, indexes, next look, timeline, outcomes, lane, all or nothing.
 -- args: id, claim | version, untouched, set, unset, due, kind, rank, event, extra, tells, channels, signal, cause, retry_after,
--- retry, call_free_at, last_safe, forget_after
+-- retry, call_free_at, last_safe, forget_after, page
 local order = get(args.id)
 if not order then return reply({result = 'gone'}) end
 local name, lane = key('order', args.id), lane_of(order)
-local changed
+local changed, pages_off
 if args.claim then
   if args.call_free_at and redis.call('ZSCORE', key('calls', lane), args.claim) then
     redis.call('ZADD', key('calls', lane), ts(args.call_free_at), args.claim)
@@ -15,7 +15,10 @@ if args.claim then
   else
     probe_again(args.id, lane)
   end
-  if order.claim ~= args.claim then return reply({result = 'stale', lane = changed}) end
+  if args.page then
+    pages_off = page_judged(lane, args.page, args.id .. ': a page said ' .. (order.page_says or '?') .. ', a read denies it')
+  end
+  if order.claim ~= args.claim then return reply({result = 'stale', lane = changed, pages_off = pages_off}) end
   -- The whole record comes from the process that made the call: nothing in it is forgotten, whatever the server lost.
   local number = generation()
   if number > 0 then redis.call('HSET', name, 'generation', number) end
@@ -35,7 +38,10 @@ if args.claim then redis.call('HSET', name, 'applied', args.claim) else redis.ca
 local after = hash(name)
 local due = args.due and tonumber(args.due)
 local hintable = after.state ~= 'confirmed' and after.state ~= 'withdrawn' and after.state ~= 'resolved'
-if order.hint and hintable then due = now end
+if order.hint and hintable then
+  due = now
+  if args.kind == 'recheck' then args.rank = ts(now) end
+end
 if due and not args.claim then due = math.max(due, earliest(after.state)) end
 if due then
   redis.call('HSET', name, 'due_at', ts(due), 'kind', args.kind, 'rank', args.rank)
@@ -59,4 +65,4 @@ if args.event then
   note(args.id, entry)
 end
 for _, told in ipairs(args.tells) do tell(args.id, after, told.type, told.reason) end
-return reply({result = 'written', lane = changed, sequence = after.sequence})
+return reply({result = 'written', lane = changed, sequence = after.sequence, pages_off = pages_off})

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +24,7 @@ import requests
 import urllib3.exceptions
 
 from worker.answers import Unavailable, Unknown
+from worker.errors import causes
 from worker.suppliers.connections import CURRENT, Gate, GatedAdapter, Limits, TooLate
 
 __all__ = ["Gate", "Http", "Reply", "retry_after", "segment"]
@@ -101,23 +102,24 @@ class Http:
         gate: Gate,
         document: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        body_max: int = BODY_MAX,
     ) -> Reply | Unavailable | Unknown:
         """Send once, and wait no longer than both timeouts together, however slowly the reply drips.
 
-        `document` is JSON. Only the host's name is looked up for as long as the system's resolver takes; a call that
-        becomes late that way is not sent.
+        `document` is JSON; `body_max` is how many bytes of a reply are read. Only the host's name is looked up for as
+        long as the system's resolver takes; a call that becomes late that way is not sent.
         """
         started = time.monotonic()
         connect, read = self._timeouts
         token = CURRENT.set(Limits(gate, started + connect, started + connect + read, read))
         try:
-            return self._exchange(method, url, document, headers or {})
+            return self._exchange(method, url, document, headers or {}, body_max)
         except (TooLate, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return _no_reply(gate, error)
         finally:
             CURRENT.reset(token)
 
-    def _exchange(self, method: str, url: str, document: bytes | None, more: Mapping[str, str]) -> Reply:
+    def _exchange(self, method: str, url: str, document: bytes | None, more: Mapping[str, str], body_max: int) -> Reply:
         headers = {"Content-Type": "application/json", **more} if document is not None else dict(more)
         with self._session.request(
             method, url, data=document, headers=headers, timeout=self._timeouts, allow_redirects=False, stream=True
@@ -126,19 +128,19 @@ class Http:
                 status=response.status_code,
                 content_type=response.headers.get("Content-Type", ""),
                 retry_after=retry_after(response.headers.get("Retry-After"), datetime.now(UTC)),
-                body=_body(response),
+                body=_body(response, body_max),
             )
 
     def close(self) -> None:
         self._session.close()
 
 
-def _body(response: requests.Response) -> bytes | None:
+def _body(response: requests.Response, most: int) -> bytes | None:
     try:
-        body = response.raw.read(BODY_MAX + 1, decode_content=True)
+        body = response.raw.read(most + 1, decode_content=True)
     except urllib3.exceptions.DecodeError:
         return None
-    return body if len(body) <= BODY_MAX else None
+    return body if len(body) <= most else None
 
 
 def _no_reply(gate: Gate, error: BaseException) -> Unavailable | Unknown:
@@ -149,15 +151,8 @@ def _no_reply(gate: Gate, error: BaseException) -> Unavailable | Unknown:
 
 def _word_for(error: BaseException, words: tuple[tuple[type[BaseException], str], ...], otherwise: str) -> str:
     """requests' own exceptions are OSErrors too, so the innermost cause is asked first."""
-    causes = list(_chain(error))[::-1]
-    return next((word for cause in causes for kind, word in words if isinstance(cause, kind)), otherwise)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
+    innermost_first = list(causes(error))[::-1]
+    return next((word for cause in innermost_first for kind, word in words if isinstance(cause, kind)), otherwise)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:

@@ -41,6 +41,10 @@ def limits(settings: Settings) -> dict[str, Limits]:
             max_in_flight=settings.of(supplier, "max_in_flight"),
             call_budget=settings.of(supplier, "connect_timeout") + settings.of(supplier, "read_timeout"),
             accounts=supplier == "relograde",
+            # Without a limit there is nothing that a page could save.
+            pages=supplier == "relograde"
+            and settings.relograde_batch_recheck
+            and settings.relograde_calls_per_minute > 0,
         )
         for supplier in SUPPLIERS
     }

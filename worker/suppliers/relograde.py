@@ -25,7 +25,8 @@ from worker.answers import (
     Rejected,
     Unknown,
 )
-from worker.suppliers.http import Gate, Http, Reply, segment
+from worker.listing import PAGE
+from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, segment
 
 # Documented messages of confirm, by a stable fragment in lower case. The first that occurs decides.
 REFUSALS: tuple[tuple[str, Answer], ...] = (
@@ -52,7 +53,8 @@ _STATUSES: dict[int, Answer] = {
 }
 
 _MESSAGE_MAX = 2000
-_PAGE_LIMIT = 100
+_ENTRY_MAX = 100_000
+"""Bytes of one order on a page: its lines were recorded with a whole product inside each."""
 
 _ORDER = OrderSchema(
     only=(
@@ -105,7 +107,7 @@ class Relograde:
 
     def find_page(self, page: int, gate: Gate) -> dict[str, Answer] | Answer:
         """The answers of one page of up to 100 orders, by trx; an order that cannot be read is left out."""
-        document = self._ask(f"order?limit={_PAGE_LIMIT}&page={page}", gate)
+        document = self._ask(f"order?limit={PAGE}&page={page}", gate, body_max=PAGE * _ENTRY_MAX)
         if isinstance(document, Answer):
             return document
         entries = document.get("data") if isinstance(document, dict) else None
@@ -127,9 +129,9 @@ class Relograde:
     def close(self) -> None:
         self._http.close()
 
-    def _ask(self, path: str, gate: Gate) -> Any:
+    def _ask(self, path: str, gate: Gate, body_max: int = BODY_MAX) -> Any:
         """The document of a question that is about no single order."""
-        reply = self._http.call("GET", f"{self._root}/{path}", gate)
+        reply = self._http.call("GET", f"{self._root}/{path}", gate, body_max=body_max)
         if not isinstance(reply, Reply):
             return reply
         if reply.status == 200:

@@ -1,0 +1,216 @@
+"""What a forecast is made of: which orders are read from a lane, and what is said of those that are not."""
+
+import random
+from decimal import Decimal
+
+import pytest
+from conftest import LANES, RETRY, START, an_order, make_ledger, turn
+
+from worker.answers import Blocked, Pending, Rejected, Unavailable, Unknown
+from worker.forecast import ONCE, Recheck, Waiting, foresee
+from worker.ledger.backlog import Backlog
+from worker.ledger.lane_calls import ACCOUNT, LaneCalls
+from worker.ledger.ledger import LOOK_EVERY, WAY
+from worker.ledger.views import Views
+from worker.policy import CONFIRM, Call
+from worker.shortfall import Unpaid
+
+LAST = START - 3600 + 86400 - 30
+
+
+@pytest.fixture
+def backlog(ledger):
+    return Backlog(ledger)
+
+
+def waiting(backlog, account=None):
+    return sorted(backlog.lane("relograde", account)[0].waiting, key=lambda order: (order.last_safe, order.due_at))
+
+
+def late(ledger, order_id, last_safe, **changed):
+    ledger.open(an_order(order_id, created_at=last_safe + 30 - 86400, deadline_at=last_safe + 30, **changed))
+
+
+def test_an_empty_lane(backlog, ledger):
+    """The budget and the schedule are there all the same."""
+    lane, now = backlog.lane("relograde", None)
+    assert (lane.per_minute, lane.window, now) == (50, 60 + WAY, START)
+    assert (lane.waiting, lane.rechecks, lane.spent, lane.held_until, lane.exact) == ([], [], [], None, True)
+    assert tuple(lane.schedule) == (15.0, 30.0, 60.0)
+
+
+def test_ready_retried_and_unresolved_orders(backlog, ledger, clock):
+    """Each with the time from which it may be called for, and from which a read may be believed."""
+    for order_id in "ABCD":
+        ledger.open(an_order(order_id))
+    turn(ledger, "B", Unavailable())
+    turn(ledger, "C", Unknown("no answer"))
+    assert waiting(backlog) == [
+        Waiting(last_safe=LAST),
+        Waiting(last_safe=LAST),
+        Waiting(last_safe=LAST, due_at=START + RETRY[0]),
+        Waiting(last_safe=LAST, due_at=START + RETRY[0], settled_at=START + 5 + 40),
+    ]
+    clock.advance(3)
+    ledger.dispatch("relograde", None, 9)
+    assert [order.due_at for order in waiting(backlog)] == [0.0] * 4, "rung for: any moment now"
+
+
+def test_a_call_in_hand_owes_nothing(backlog, ledger, clock):
+    """It is taken to get through, and its slot of the budget is spent; when its lease has ended it owes a read."""
+    ledger.open(an_order("A"))
+    ledger.permit(ledger.claim("relograde", "A"), Call(kind=CONFIRM))
+    lane, _ = backlog.lane("relograde", None)
+    assert (lane.waiting, lane.spent) == ([], [START + 5 + 60 + WAY])
+    clock.advance(61)
+    assert waiting(backlog) == [Waiting(last_safe=LAST, due_at=START + 60, settled_at=START + 5 + 40)]
+
+
+def test_rechecks_come_again_while_they_are_pending(backlog, ledger, clock):
+    """A hinted dead letter is read once."""
+    for order_id in "AB":
+        ledger.open(an_order(order_id))
+    turn(ledger, "A", Pending())
+    turn(ledger, "B", Rejected("out_of_stock"))
+    ledger.hint("relograde", "B")
+    assert sorted(backlog.lane("relograde", None)[0].rechecks, key=lambda one: one.due_at) == [
+        Recheck(due_at=0.0, snoozes=ONCE),
+        Recheck(due_at=START + 15, snoozes=1),
+    ]
+
+
+@pytest.mark.parametrize("person", [True, False])
+def test_a_hold(backlog, ledger, clock, person):
+    """Released at once by a person, or by the next probe."""
+    ledger.open(an_order("A"))
+    if person:
+        ledger.hold("relograde", None, "n")
+    else:
+        turn(ledger, "A", Blocked("unauthorized"))
+    assert backlog.lane("relograde", None)[0].held_until == (0.0 if person else START + RETRY[0])
+
+
+def test_after_a_restart_the_due_are_asked_about_first(client, policies, clock):
+    """The server may have forgotten that they were sent (2); the forecast itself changes none of them."""
+    server = ["one"]
+    ledger = make_ledger(client, policies, clock, run_id=lambda: server[0])
+    for order_id in "AB":
+        ledger.open(an_order(order_id))
+    turn(ledger, "B", Unavailable())
+    server[0] = "two"
+    backlog = Backlog(ledger)
+    first = Waiting(last_safe=LAST, settled_at=START + 40)
+    assert waiting(backlog) == [first, Waiting(last_safe=LAST, due_at=START + RETRY[0])]
+    assert client.hget(ledger.scripts.key("relograde", "order", "A"), "kind") == "confirm"
+    ledger.load("relograde", "A")
+    assert waiting(backlog) == [first, Waiting(last_safe=LAST, due_at=START + RETRY[0])]
+
+
+def test_accounts_are_apart(backlog, ledger):
+    """Each order in its own lane; a supplier without deadlines has none to miss."""
+    ledger.open(an_order("A"))
+    ledger.open(an_order("B", account="a"))
+    ledger.open(an_order("L", "logitrail"))
+    assert len(waiting(backlog)) == len(waiting(backlog, "a")) == 1
+    assert backlog.lane("logitrail", None)[0].waiting == ()
+
+
+@pytest.mark.parametrize("nearest", [40, 400])
+def test_beyond_the_nearest_orders_are_counted_in_groups(client, policies, clock, nearest):
+    """Then the forecast is near, not exact: by no more calls than fit into a group's step and a window."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=5)
+    draw = random.Random(nearest)
+    for number in range(400):
+        late(ledger, f"{number}", START + draw.uniform(10, 3600))
+    late(ledger, "last", START + 3600)
+    late(ledger, "twin", START + 3600)
+    exact = foresee(*Backlog(ledger, nearest=1000).lane("relograde", None))
+    near = foresee(*Backlog(ledger, nearest=nearest, groups=60).lane("relograde", None))
+    assert (exact.exact, exact.waiting) == (True, 402)
+    assert (near.exact, near.waiting) == (False, 402)
+    assert exact.misses <= near.misses <= exact.misses + 2 * 5
+    assert near.first_miss_at == exact.first_miss_at
+    assert exact.misses > 50
+
+
+def test_orders_that_are_alike_are_counted_too(client, policies, clock):
+    """All have the same deadline, so there is no step to divide."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=5)
+    for number in range(30):
+        late(ledger, f"{number}", START + 65)
+    assert foresee(*Backlog(ledger, nearest=10, groups=4).lane("relograde", None)).misses == 20
+
+
+def test_letters_for_want_of_money(backlog, ledger, clock):
+    """By account, the latest ones; their last safe moment is before the deadline by the margin."""
+    for order_id, account, amount in (("A", None, "10.50"), ("B", "a", "20"), ("C", None, None)):
+        ledger.open(an_order(order_id, account=account, amount=amount, currency="EUR" if amount else None))
+        turn(ledger, order_id, Rejected("insufficient_balance"))
+        clock.advance(1)
+    ledger.open(an_order("D"))
+    turn(ledger, "D", Rejected("out_of_stock"))
+    assert backlog.unpaid("relograde") == (
+        {
+            None: [Unpaid(last_safe=LAST), Unpaid(last_safe=LAST, amount=Decimal("10.50"), currency="EUR")],
+            "a": [Unpaid(last_safe=LAST, amount=Decimal(20), currency="EUR")],
+        },
+        True,
+    )
+    letters, complete = Backlog(ledger, nearest=1).unpaid("relograde")
+    assert (list(letters), complete) == ([None], False)
+    ledger.open(an_order("L", "logitrail"))
+    turn(ledger, "L", Rejected("insufficient_balance"), "logitrail")
+    assert backlog.unpaid("logitrail") == ({}, True), "without a deadline there is no until when"
+
+
+def test_the_report_adds_up(ledger, clock):
+    """Lanes by name, the first miss of all, money by lane and currency."""
+    ledger.open(an_order("A", amount="12.50", currency="EUR"))
+    turn(ledger, "A", Rejected("insufficient_balance"))
+    late(ledger, "B", START - 5)
+    late(ledger, "C", START - 9, account="a")
+    views = Views(ledger, LANES)
+    report = views.forecast()
+    assert report["minimum_slack_seconds"] == -9
+    assert (report["predicted_misses"], report["first_miss_at"]) == (2, "2027-01-15T07:59:51.000Z")
+    assert views.stats()["predicted_misses"] == 2
+    assert list(report["lanes"]) == ["relograde", "relograde/a", "logitrail"]
+    assert report["lanes"]["relograde"]["first_miss_at"] == "2027-01-15T07:59:55.000Z"
+    assert report["money"] == [
+        {
+            "lane": "relograde", "currency": "EUR", "orders": 1, "amount": "12.50", "orders_without_amount": 0,
+            "balance": None, "balance_at": None, "missing": "12.50", "top_up_before": "2027-01-16T06:59:30.000Z",
+        }
+    ]  # fmt: skip
+    assert report["exact"] is True
+
+
+def test_the_report_of_a_held_lane_says_until_when_to_release_it(ledger, clock):
+    """One that is released so late loses no more; where nothing can be saved there is no such time."""
+    late(ledger, "A", START + 90)
+    ledger.hold("relograde", None, "n")
+    late(ledger, "B", START - 1, account="a")
+    ledger.hold("relograde", "a", "n")
+    held, hopeless, free = Views(ledger, LANES).forecast()["lanes"].values()
+    at = "2027-01-15T08:01:30.000Z"
+    assert (held["held"], held["release_before"], held["first_miss_if_held_at"]) == (True, at, at)
+    assert (hopeless["release_before"], hopeless["predicted_misses"]) == (None, 1)
+    assert (free["held"], free["release_before"], free["first_miss_if_held_at"]) == (False, None, None)
+
+
+def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clock):
+    """An order that was refused although the balance seemed to cover it says that it cannot be relied on."""
+    ledger = make_ledger(client, policies, clock, accounts=True, synced=True)
+    views, calls = Views(ledger, LANES), LaneCalls(ledger)
+    poor = Rejected("insufficient_balance")
+    ledger.open(an_order("A", amount="30", currency="EUR"))
+    turn(ledger, "A", poor)
+    call = calls.permit("relograde", None, ACCOUNT, LOOK_EVERY)
+    calls.settle_look(call, {"EUR": Decimal("12.50")}, call.now)
+    [short] = views.forecast()["money"]
+    assert (short["balance"], short["missing"], short["balance_at"]) == ("12.50", "17.50", "2027-01-15T08:00:00.000Z")
+    clock.advance(1)
+    ledger.open(an_order("B", amount="10", currency="EUR", accepted_at=clock()))
+    assert turn(ledger, "B", poor) == "dead"
+    [short] = views.forecast()["money"]
+    assert (short["balance"], short["missing"], short["orders"]) == (None, "40", 2)

@@ -1,0 +1,89 @@
+"""What `orders stats`, `orders forecast` and the metrics say of the future: the backlog put through the forecast."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from schemas.outcomes import iso
+from worker.forecast import Forecast, foresee
+from worker.ledger import keys
+from worker.ledger.backlog import WINDOW, Backlog
+from worker.ledger.funds import Balance, FundsViews
+from worker.ledger.ledger import Ledger
+from worker.shortfall import Shortfall, shortfalls
+
+
+class Foresight:
+    """Raises `redis.RedisError` when the server cannot be reached."""
+
+    def __init__(self, ledger: Ledger, lanes: Iterable[tuple[str, str | None]]) -> None:
+        self.ledger = ledger
+        self.lanes = tuple(lanes)
+        self.funds = FundsViews(ledger)
+        self.backlog = Backlog(ledger)
+
+    def predicted_misses(self) -> int:
+        """Orders that will miss their deadline at the present budget."""
+        return sum(foresee(*self.backlog.lane(*lane)).misses for lane in self.lanes)
+
+    def report(self) -> dict[str, Any]:
+        """Everything that can be foreseen, for `--json`."""
+        lanes = {keys.lane_name(*lane): self._lane(*lane) for lane in self.lanes}
+        firsts = [lane["first_miss_at"] for lane in lanes.values() if lane["first_miss_at"]]
+        money, complete = self._money()
+        return {
+            "predicted_misses": sum(lane["predicted_misses"] for lane in lanes.values()),
+            "first_miss_at": min(firsts, default=None),
+            "lanes": lanes,
+            "money": money,
+            "exact": complete and all(lane["exact"] for lane in lanes.values()),
+        }
+
+    def _lane(self, supplier: str, account: str | None) -> dict[str, Any]:
+        lane, now = self.backlog.lane(supplier, account)
+        seen = foresee(lane, now)
+        return {
+            "calls_per_minute": lane.per_minute,
+            "held": lane.held_until is not None,
+            "to_confirm": seen.waiting,
+            "predicted_misses": seen.misses,
+            "first_miss_at": iso(seen.first_miss_at),
+            "done_at": iso(seen.done_at),
+            "spare_seconds": seen.spare,
+            "release_before": iso(_release_before(lane.held_until, seen, now)),
+            "first_miss_if_held_at": iso(seen.first_miss_if_held_at),
+            "exact": seen.exact,
+        }
+
+    def _money(self) -> tuple[list[dict[str, Any]], bool]:
+        rows, complete = [], True
+        for supplier in dict.fromkeys(supplier for supplier, _ in self.lanes):
+            letters, all_of_them = self.backlog.unpaid(supplier)
+            complete = complete and all_of_them
+            per_minute, now = self.ledger.limits[supplier].calls_per_minute, self.ledger.time()
+            for account, unpaid in letters.items():
+                known = self.funds.balances(supplier, account)
+                amounts = {currency: None if one.doubted else one.amount for currency, one in known.items()}
+                found = shortfalls(unpaid, amounts, per_minute, WINDOW, now)
+                lane = keys.lane_name(supplier, account)
+                rows += [{"lane": lane, **_short(short, known.get(short.currency or ""))} for short in found]
+        return rows, complete
+
+
+def _release_before(held_until: float | None, seen: Forecast, now: float) -> float | None:
+    """A held lane may be released so much later without losing more."""
+    if held_until is None or seen.spare is None:
+        return None
+    return max(held_until, now) + seen.spare
+
+
+def _short(short: Shortfall, balance: Balance | None) -> dict[str, Any]:
+    return {
+        "currency": short.currency,
+        "orders": short.orders,
+        "amount": f"{short.amount:f}",
+        "orders_without_amount": short.unpriced,
+        "balance": None if short.balance is None else f"{short.balance:f}",
+        "balance_at": iso(balance.asked_at) if balance else None,
+        "missing": f"{short.missing:f}",
+        "top_up_before": iso(short.before),
+    }
