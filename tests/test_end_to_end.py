@@ -489,11 +489,15 @@ def test_a_list_that_lies_is_found_out_and_not_used_again(sandbox: Sandbox, flee
         return next(row for row in fleet.command("lanes", "show") if row["lane"] == "relograde")
 
     # Until an end that is five seconds old is shown on a page as pending; others keep the pages coming.
-    more = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)])
-    for order in more:
-        fleet.confirm(order)
-    assert set(ended(ledger, more, 90.0).values()) == {"confirmed"}
-    found = wait_for(lambda: lane()["pages"] == "contradicted" and lane(), "the list is found out")
+    more: list[dict[str, Any]] = []
+
+    def found_out() -> dict[str, Any] | None:
+        batch = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)])
+        more.extend(fleet.confirm(order) for order in batch)
+        assert set(ended(ledger, batch, 90.0).values()) == {"confirmed"}
+        return lane() if lane()["pages"] == "contradicted" else None
+
+    found = wait_for(found_out, "the list is found out", 120.0)
     assert "a page says pending, it was confirmed before" in found["pages_note"]
     assert fleet.log().count('"event": "pages_contradicted"') == 1
     before = calls(sandbox, [*orders, *more])["list"]

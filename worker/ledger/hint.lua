@@ -13,9 +13,9 @@ if order.claim and tonumber(order.lease_until) > now then
   return reply({result = 'remembered'})
 end
 local kind = order.kind or 'recheck'
--- A re-check that was asked for does not wait for company on a page.
-local rank = kind == 'recheck' and ts(now) or order.rank
 local due = math.min(earliest(order.state), tonumber(order.due_at or 'inf'))
+-- A re-check that was asked for does not wait for company on a page.
+local rank = kind == 'recheck' and ts(due) or order.rank
 redis.call('HSET', key('order', args.id), 'due_at', ts(due), 'kind', kind, 'rank', rank)
 redis.call('HINCRBY', key('order', args.id), 'version', 1)
 place(args.id, lane_of(order), due, kind, rank)
