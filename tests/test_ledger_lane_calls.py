@@ -91,7 +91,7 @@ def test_a_refused_one_spends_nothing(client, policies, clock):
     turn(ledger, "A", FINISHED)
     assert permit(calls).result == "no_budget"
     assert members(ledger, "relograde", "leases", "-") == {}
-    clock.advance(62)
+    clock.advance(60 + WAY)
     assert permit(calls).result == "permitted"
 
 

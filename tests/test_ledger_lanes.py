@@ -221,9 +221,9 @@ def test_a_call_whose_end_is_unknown_keeps_its_slot_for_the_longest(client, poli
     step = policies["relograde"].decide(permit.order, permit.call, TIMEOUT, clock())
     ledger.write(permit.order, step, claim=claim.claim, sent_at=START + 2)
     assert members(ledger, "relograde", "calls", "-") == {claim.claim: START + 62 + WAY}
-    clock.now = START + 62.9
+    clock.now = START + 61.9 + WAY
     assert turn(ledger, "B", FINISHED) == "no_budget"
-    clock.now = START + 63
+    clock.now = START + 62 + WAY
     assert turn(ledger, "B", FINISHED) == "confirmed"
 
 
@@ -235,7 +235,7 @@ def test_nobody_is_rung_for_without_budget(client, policies, clock):
     turn(ledger, "A", FINISHED)
     turn(ledger, "B", FINISHED)
     assert rung(ledger) == []
-    clock.advance(61)
+    clock.advance(60 + WAY)
     assert rung(ledger) == ["C"]
 
 

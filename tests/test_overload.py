@@ -1,8 +1,8 @@
 """Overload on virtual time: 5,000 orders of mixed ages, and an optimum that the test computes for itself.
 
-The budget is that of the contract as the design spells it out: a call's slot is free again 60 s, plus the way of one
-second, after it was sent. So the best that anybody can do is to send as many calls as there are slots at once, again
-every 61 s, and the number of calls by an instant is known without knowing which orders they are for.
+The budget is that of the contract as the design spells it out: a call's slot is free again 60 s, plus the longest way
+(`WAY`), after it was sent. So the best that anybody can do is to send as many calls as there are slots at once, again
+every `WINDOW` seconds, and the number of calls by an instant is known without knowing which orders they are for.
 """
 
 import heapq
@@ -15,11 +15,12 @@ from conftest import START, Clock, an_order, make_ledger
 from virtual_lane import Supplier, VirtualLane
 
 from schemas.order import Order
+from worker.ledger.ledger import WAY
 from worker.policy import SEND_WINDOW, Policy
 
 ORDERS = 5000
 PER_MINUTE = 50
-WINDOW = 61.0
+WINDOW = 60.0 + WAY
 MARGIN = 30.0
 BATCH = 25.0
 
@@ -59,7 +60,7 @@ def arriving(draw: random.Random, latest: float) -> float:
 
 
 def just_servable(draw: random.Random) -> list[tuple[float, float]]:
-    """As many orders as calls, and each has a call of its own that it would miss 61 s later."""
+    """As many orders as calls, and each has a call of its own that it would miss a window later."""
     made = []
     for number in range(ORDERS):
         own = slot(number)
