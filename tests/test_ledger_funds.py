@@ -735,6 +735,30 @@ def test_what_a_look_tells_of_the_money(ledger, calls, clock):
     assert look(calls, EUR="40.01").funds["EUR"].rose_at == clock()
 
 
+def test_what_is_spent_while_a_look_is_under_way_is_not_there(ledger, calls, clock):
+    """The supplier told 100 before it took 30; when it tells 70 the next time, nothing has risen."""
+    refused(ledger, amount="500")
+    opened(ledger, "A", "B", "C")
+    turn(ledger, "A", FINISHED)
+    look(calls, EUR="130")
+    assert turn(ledger, "A", FINISHED) == "confirmed"
+    clock.advance(LOOK_EVERY)
+    opened(ledger, "D", amount="120", deadline_at=START + 90000)
+    assert turn(ledger, "D", FINISHED) == "waits"
+    call = permit(calls)
+    assert turn(ledger, "B", FINISHED) == "confirmed"
+    clock.advance(1)
+    funds = calls.settle_look(call, {"EUR": Decimal("100")}, call.now).funds["EUR"]
+    assert (funds.free, funds.rose_at) == (Decimal("70"), START)
+    assert known(ledger) == {"EUR": Decimal("70")}
+    assert turn(ledger, "C", FINISHED) == "confirmed"
+    clock.advance(LOOK_EVERY)
+    assert turn(ledger, "D", FINISHED) == "waits"
+    funds = look(calls, EUR="40").funds["EUR"]
+    assert (funds.free, funds.rose_at) == (Decimal("40"), START), "only spent, not risen"
+    assert known(ledger) == {"EUR": Decimal("40")}
+
+
 def test_a_balance_that_is_gone_is_forgotten(ledger, calls, clock):
     """And what is not guarded leaves no trace."""
     refused(ledger)

@@ -100,6 +100,15 @@ local function wake_up(lane, currency)
   redis.call('DEL', unpaid)
 end
 
+-- A look leaves now: what was spent by then is in the balances that it brings, and what is spent later is not.
+local function mark_spent(lane)
+  local name = key('funds', lane)
+  for field, amount in pairs(hash(name)) do
+    local currency = string.match(field, '^([^:]+):spent$')
+    if currency then redis.call('HSET', name, currency .. ':known', amount) end
+  end
+end
+
 -- The balances that a look asked for at `asked_at`, as decimal strings; none when it failed. Returns what is there.
 local function tell_balances(lane, asked_at, balances)
   local name = key('funds', lane)
@@ -115,17 +124,21 @@ local function tell_balances(lane, asked_at, balances)
     end
   end
   for currency, amount in pairs(balances or {}) do
-    local before, spent, short = known[currency], known[currency .. ':spent'], known[currency .. ':short']
+    local before, short = known[currency], known[currency .. ':short']
+    local spent_by_then = micro(known[currency .. ':known'])
+    local spent_since = micro(known[currency .. ':spent']) - spent_by_then
     local rose_at = known[currency .. ':rose_at'] or ts(0)
-    if not before or micro(amount) > micro(before) - micro(spent) then rose_at = ts(now) end
+    if not before or micro(amount) > micro(before) - spent_by_then then rose_at = ts(now) end
     redis.call('HSET', name, currency, amount, currency .. ':at', asked_at, currency .. ':rose_at', rose_at)
-    redis.call('HDEL', name, currency .. ':spent', currency .. ':doubted')
+    redis.call('HDEL', name, currency .. ':spent', currency .. ':known', currency .. ':doubted')
+    if spent_since > 0 then redis.call('HSET', name, currency .. ':spent', string.format('%.6f', spent_since / 1e6)) end
     if short and micro(short) > 0 and micro(amount) >= micro(short) then
       redis.call('HDEL', name, currency .. ':short')
     elseif short then
       redis.call('HSET', name, currency .. ':short', 0)
     end
-    there[currency] = {told = amount, in_flight = string.format('%.6f', under_way(lane, currency) / 1e6), rose_at = rose_at}
+    local gone = (spent_since + under_way(lane, currency)) / 1e6
+    there[currency] = {told = amount, gone = string.format('%.6f', gone), rose_at = rose_at}
   end
   return balances and there
 end

@@ -21,6 +21,9 @@ redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), ar
 redis.call('ZADD', key('leases', lane), ends, member)
 redis.call('ZREM', key('reserved', lane), member)
 redis.call('HSET', name, 'token', args.token, 'lease_until', ends, 'at', ts(now))
-if args.kind == 'account' then redis.call('HDEL', key('lane', lane), 'look_at') end
+if args.kind == 'account' then
+  redis.call('HDEL', key('lane', lane), 'look_at')
+  mark_spent(lane)
+end
 if probing then redis.call('HSET', key('lane', lane), 'probe', member, 'probe_at', ends) end
 return reply({result = 'permitted', probing = probing})

@@ -113,5 +113,5 @@ class LaneCalls:
 
 
 def _funds(fields: dict[str, str]) -> Funds:
-    free = Decimal(fields["told"]) - Decimal(fields["in_flight"])
+    free = Decimal(fields["told"]) - Decimal(fields["gone"])
     return Funds(free=free, rose_at=float(fields["rose_at"]))
