@@ -8,8 +8,8 @@ from conftest import START, an_order, make_ledger, members, recount, turn
 from worker import operations
 from worker.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.funds import FundsViews
-from worker.ledger.lane_calls import ACCOUNT, LaneCalls
-from worker.ledger.ledger import LOOK_EVERY
+from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
+from worker.ledger.ledger import LOOK_EVERY, WAY
 from worker.policy import CONFIRM, SEND_WINDOW, Call
 
 POOR = Rejected("insufficient_balance")
@@ -234,6 +234,78 @@ def test_the_slot_is_not_kept_for_ever(client, policies, clock):
     clock.advance(LEASE)
     assert rung(ledger) == ["A"]
     assert turn(ledger, "A", FINISHED) == "confirmed", "the look did not come, so one is tried"
+
+
+FREE_AGAIN = SEND_WINDOW + 60 + WAY
+
+
+def ask(calls, kind=ACCOUNT):
+    """What a worker asks once a second for letters that a balance could pay: nobody else knows of them."""
+    return calls.permit("relograde", None, kind, LOOK_EVERY).result
+
+
+def full(client, policies, clock, **limits):
+    """A lane whose two calls are taken and free again at the same moment, with four orders that wait for them."""
+    ledger = make_ledger(client, policies, clock, accounts=True, synced=True, **limits)
+    opened(ledger, *"ABCDEF")
+    assert rung(ledger) == ["A", "B"]
+    for order_id in "AB":
+        ledger.permit(ledger.claim("relograde", order_id), Call(kind=CONFIRM))
+    return ledger, LaneCalls(ledger)
+
+
+@pytest.mark.parametrize(("limits", "why"), [({"calls_per_minute": 2}, "no_budget"), ({"max_in_flight": 2}, "later")])
+def test_a_full_lane_keeps_a_call_for_the_look_that_letters_wait_for(client, policies, clock, limits, why):
+    """Else a lane that is always full would never look: its orders take each slot in the moment that it is free."""
+    ledger, calls = full(client, policies, clock, **limits)
+    clock.advance(10)
+    assert ask(calls) == why
+    clock.now = START + FREE_AGAIN
+    assert len(rung(ledger)) == 1
+    assert ask(calls) == "permitted"
+    clock.advance(FREE_AGAIN)
+    assert len(rung(ledger)) == 2, "one look was kept a call for, and it has been made"
+
+
+def test_it_is_kept_while_somebody_asks_and_a_minute_longer(client, policies, clock):
+    """A slot may be taken for longer than a minute; and whoever asked may be gone."""
+    ledger, calls = full(client, policies, clock, calls_per_minute=2)
+    while clock() < START + FREE_AGAIN:
+        assert ask(calls) == "no_budget"
+        clock.advance(1)
+    assert len(rung(ledger)) == 1
+    clock.advance(60)
+    assert len(rung(ledger)) == 2
+
+
+def test_no_call_is_kept_for_a_page(client, policies, clock):
+    """It comes in the turn of a re-check, which is kept for it already."""
+    ledger, calls = full(client, policies, clock, calls_per_minute=2)
+    clock.advance(10)
+    assert ask(calls, PAGE) == "no_budget"
+    clock.now = START + FREE_AGAIN
+    assert len(rung(ledger)) == 2
+
+
+def test_the_only_call_of_a_minute_is_not_kept(client, policies, clock):
+    """Else nothing but looks would be made: letters want one a minute."""
+    ledger = make_ledger(client, policies, clock, accounts=True, synced=True, calls_per_minute=1)
+    opened(ledger, "A", "B")
+    assert turn(ledger, rung(ledger)[0], FINISHED) == "confirmed"
+    clock.advance(10)
+    assert ask(LaneCalls(ledger)) == "no_budget"
+    clock.advance(50 + WAY)
+    assert rung(ledger) == ["B"]
+
+
+def test_a_look_that_no_letter_wants_any_more_is_made_once_at_most(client, policies, clock):
+    """The call was kept; they were resolved since."""
+    _, calls = full(client, policies, clock, calls_per_minute=2)
+    assert ask(calls) == "no_budget"
+    clock.advance(FREE_AGAIN)
+    assert permit(calls).result == "permitted"
+    clock.advance(FREE_AGAIN)
+    assert permit(calls).result == "unwanted"
 
 
 def test_a_look_that_does_not_come_lets_one_try(ledger, calls, clock):

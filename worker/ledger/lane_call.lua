@@ -1,6 +1,7 @@
 -- Permits one call that is about no order, and spends it like an order's: budget, calls in flight. One of a kind at a
 -- time; its lease frees it when the process dies. A held lane permits it as the probe of the cause and for nothing else.
--- The accounts are asked for when somebody wants them: the caller, or an order that waits for a look.
+-- The accounts are asked for when somebody wants them: the caller, or an order that waits for a look; a full lane
+-- remembers that it refused, as if an order waited.
 -- args: lane, kind, token, wanted, every, lease, per_minute, window, way, max_in_flight
 local lane, member, name = args.lane, '|' .. args.kind, key('lane_call', args.lane, args.kind)
 local latest, lane_hash = hash(name), hash(key('lane', lane))
@@ -14,8 +15,14 @@ end
 if not (probing or args.wanted or look_wanted(lane_hash)) then return refuse('unwanted') end
 if not probing and latest.at and now < tonumber(latest.at) + args.every then return refuse('early') end
 redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
-if redis.call('ZCARD', key('leases', lane)) >= args.max_in_flight then return refuse('later') end
-if calls_left(lane, args.per_minute) < 1 then return refuse('no_budget') end
+local full = redis.call('ZCARD', key('leases', lane)) >= args.max_in_flight and 'later'
+  or calls_left(lane, args.per_minute) < 1 and 'no_budget'
+if full then
+  -- A lane whose orders take each slot as it comes free keeps one for it; not the only call of a minute.
+  local keeps = args.kind == 'account' and not probing and args.per_minute ~= 1
+  if keeps then redis.call('HSET', key('lane', lane), 'look_at', ts(now)) end
+  return refuse(full)
+end
 local ends = ts(now + args.lease)
 redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.token)
 redis.call('ZADD', key('leases', lane), ends, member)
