@@ -14,6 +14,7 @@ from worker.policy import SEND_WINDOW
 from worker.questions import Questions
 
 KEY = Blocked("unauthorized")
+TOO_LATE = Unavailable("too late", late=True)
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))
 RICH = {"EUR": Decimal("10")}
 
@@ -145,6 +146,21 @@ def test_it_is_one_of_the_failures_that_make_an_outage(ledger, calls, clock):
     turn(ledger, "R1", Unavailable("dns"))
     calls.settle(permit(calls, PAGE), {})
     assert "failing" not in lane(ledger)
+
+
+def test_one_that_came_too_late_says_nothing(ledger, calls, clock):
+    """Nothing was sent: the row of failures goes on, no hold ends, and the probe is made again at once."""
+    for number in range(4):
+        ledger.open(an_order(f"R{number}"))
+        turn(ledger, f"R{number}", Unavailable("dns"))
+    assert calls.settle(permit(calls), TOO_LATE) is None
+    assert lane(ledger)["failing"].count("R") == 4
+    assert "held" not in lane(ledger)
+    hold(ledger)
+    clock.advance(RETRY[0])
+    assert calls.settle(permit(calls), TOO_LATE) is None
+    assert lane(ledger)["held"] == "unauthorized"
+    assert permit(calls).result == "permitted"
 
 
 def test_settling_twice_is_harmless(ledger, calls):

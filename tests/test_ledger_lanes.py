@@ -13,6 +13,7 @@ from worker.policy import CONFIRM, SEND_WINDOW, Call
 LAST = START - 3600 + 86400 - 30
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))
 TIMEOUT = Unknown("read timeout", outage=True)
+TOO_LATE = Unavailable("too late", late=True)
 KEY = Blocked("unauthorized")
 
 
@@ -468,6 +469,32 @@ def test_one_that_gets_through_breaks_the_outage(ledger):
     opened(ledger, *ids)
     for number, order_id in enumerate(ids):
         turn(ledger, order_id, Rejected("out_of_stock") if number == 4 else Unavailable())
+    assert "held" not in lane(ledger)
+
+
+def test_what_came_too_late_at_the_gate_is_no_failure_of_the_supplier(ledger):
+    """It was our own slowness, or a window cut short by the deadline: it neither counts nor breaks a row (7)."""
+    opened(ledger, *"ABCDEFGHIJK")
+    for order_id in "ABCDEF":
+        turn(ledger, order_id, TOO_LATE)
+    assert "failing" not in lane(ledger)
+    for order_id in "GHIJ":
+        turn(ledger, order_id, TIMEOUT)
+    turn(ledger, "A", TOO_LATE)
+    assert "held" not in lane(ledger)
+    turn(ledger, "K", TIMEOUT)
+    assert lane(ledger)["held"] == "outage"
+
+
+def test_a_probe_that_came_too_late_is_followed_by_another(ledger, clock):
+    """It has shown nothing: the lane stays held, and its interval does not grow."""
+    in_outage(ledger)
+    clock.advance(2)
+    (probe,) = rung(ledger)
+    turn(ledger, probe, TOO_LATE)
+    assert (lane(ledger)["held"], lane(ledger)["probes"]) == ("outage", "0")
+    (probe,) = rung(ledger)
+    turn(ledger, probe, FINISHED)
     assert "held" not in lane(ledger)
 
 

@@ -43,6 +43,7 @@ TRACKED = Confirmed(tracking_code="T1", tracking_url="https://t/1")
 PENDING = Pending(lines=(OPEN_LINE,))
 CREATED = Created()
 TIMEOUT = Unknown("read timeout", outage=True)
+TOO_LATE = Unavailable("too late", late=True)
 REFUSED = Unknown("can not be confirmed", refused=True)
 NOT_PASSIVE = Rejected("order_not_passive", "order_not_passive")
 EXPIRED = Rejected("order_expired", "has expired")
@@ -130,6 +131,7 @@ TWICE = sent(sent(relograde(), NOW - 200), older=NOW - 195)
 
 RELOGRADE_CONFIRM = {
     "DNS, refused, TLS: no effect": Row(answer=Unavailable("dns"), state="accepted", due=2, signal="failed"),
+    "too late at the gate": Row(answer=TOO_LATE, state="accepted", due=2, signal=None),
     "DNS, an older attempt unresolved": Row(
         answer=Unavailable("dns"), order=TWICE, due=2, signal="failed", **AGAIN
     ),

@@ -61,6 +61,7 @@ def tls(certificate):
 
 LOST = Unknown("connection lost", outage=True)
 SLOW = Unknown("read timeout", outage=True)
+TOO_LATE = Unavailable("too late", late=True)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_late_gate_sends_nothing_over_tls(certificate, tls):
     """The handshake took place; not one byte of the request followed it."""
     gate = a_gate(send_within=0.0)
     with WireServer(says(http(200)), tls) as server, closing(_trusting(certificate)) as client:
-        assert client.call("PATCH", server.url, gate) == Unavailable("too late")
+        assert client.call("PATCH", server.url, gate) == TOO_LATE
         assert (server.received, server.connections, gate.sent_at) == (b"", 1, None)
 
 
@@ -173,7 +174,7 @@ def test_a_late_gate_sends_nothing_on_a_kept_connection(client):
     with WireServer(says(http(200))) as server:
         assert client.call("GET", server.url, a_gate()).status == 200
         received = server.received
-        assert client.call("PATCH", server.url, a_gate(send_within=-1.0)) == Unavailable("too late")
+        assert client.call("PATCH", server.url, a_gate(send_within=-1.0)) == TOO_LATE
         assert server.received == received
 
 

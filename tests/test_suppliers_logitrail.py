@@ -184,7 +184,7 @@ def test_an_odd_secret_hides_no_code(secret):
 def test_a_late_gate_is_unavailable():
     """Nothing was sent."""
     with WireServer(says(http(200, DONE))) as server, closing(_client(server.url)) as client:
-        assert client.confirm(ID, Gate(time.monotonic() - 6, 5.0)) == Unavailable("too late")
+        assert client.confirm(ID, Gate(time.monotonic() - 6, 5.0)) == Unavailable("too late", late=True)
         assert server.received == b""
 
 

@@ -325,7 +325,7 @@ def test_a_late_gate_makes_every_call_unavailable():
     with WireServer(says(http(200, FINISHED))) as server, closing(_client(server.url)) as client:
         calls = (lambda g: client.confirm(TRX, g), lambda g: client.find(TRX, g), client.accounts)
         for call in (*calls, lambda g: client.find_page(1, g)):
-            assert call(Gate(time.monotonic() - 6, 5.0)) == Unavailable("too late")
+            assert call(Gate(time.monotonic() - 6, 5.0)) == Unavailable("too late", late=True)
         assert server.received == b""
 
 

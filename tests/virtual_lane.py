@@ -58,7 +58,7 @@ class Supplier:
         leaves = self.clock() + self.way
         if leaves > gate.opened_at + gate.send_within:
             self.unsent += 1
-            return say.Unavailable("too late")
+            return say.Unavailable("too late", late=True)
         gate.sent_at = leaves
         self.sent.append(leaves)
         left = self.answers.get(order_id)

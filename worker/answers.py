@@ -83,9 +83,13 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No effect for sure: nothing was sent (DNS, refused, TLS, connect timeout, or `send_by` had passed)."""
+    """No effect for sure: nothing was sent (DNS, refused, TLS, connect timeout, or `send_by` had passed).
+
+    `late` is true for the last of these: we were slow, or the deadline left little time. The supplier was not asked.
+    """
 
     detail: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Step:
     proof: bool = False
     """True when the supplier has shown an end or a tracking code: it is merged even by a stale fence."""
     signal: str | None = None
-    """What the answer says of the lane: passed, found, not_found, failed or blocked."""
+    """What the answer says of the lane: passed, found, not_found, failed or blocked; None: nothing."""
     cause: str | None = None
     retry_after: float | None = None
     page: str | None = None
@@ -391,7 +391,12 @@ class Policy:
 
 
 def signal_of(answer: Any) -> dict[str, Any]:
-    """What an answer says of its lane, whatever it says of an order; a document is one that got through."""
+    """What an answer says of its lane, whatever it says of an order; a document is one that got through.
+
+    A call that came too late to be sent says nothing: it was our slowness, or the little time before a deadline.
+    """
+    if isinstance(answer, say.Unavailable) and answer.late:
+        return {}
     if isinstance(answer, say.Blocked):
         return {"signal": "blocked", "cause": answer.cause, "retry_after": answer.retry_after}
     if isinstance(answer, say.Unavailable) or (isinstance(answer, say.Unknown) and answer.outage):

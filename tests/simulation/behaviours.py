@@ -33,7 +33,7 @@ AFTER = {
 LOST = say.Unknown("read timeout", outage=True)
 RESET = say.Unknown("connection lost", outage=True)
 UNSENT = say.Unavailable("connect refused")
-TOO_LATE = say.Unavailable("too late")
+TOO_LATE = say.Unavailable("too late", late=True)
 
 NO_EFFECT = {
     "relograde": {

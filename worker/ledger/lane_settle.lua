@@ -8,6 +8,11 @@ local latest = hash(name)
 if latest.token ~= args.token then return reply({result = 'stale'}) end
 redis.call('HDEL', name, 'token', 'lease_until')
 redis.call('ZREM', key('leases', lane), member)
-local changed = lane_signal(lane, member, args.signal, args.cause, args.retry_after)
+local changed
+if args.signal then
+  changed = lane_signal(lane, member, args.signal, args.cause, args.retry_after)
+else
+  probe_again(member, lane)
+end
 local funds = args.kind == 'account' and tell_balances(lane, latest.at, args.balances) or nil
 return reply({result = 'settled', lane = changed, funds = funds})

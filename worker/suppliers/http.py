@@ -145,7 +145,8 @@ def _body(response: requests.Response, most: int) -> bytes | None:
 
 def _no_reply(gate: Gate, error: BaseException) -> Unavailable | Unknown:
     if gate.sent_at is None:
-        return Unavailable(_word_for(error, _BEFORE_SENDING, "not sendable"))
+        late = any(isinstance(cause, TooLate) for cause in causes(error))
+        return Unavailable(_word_for(error, _BEFORE_SENDING, "not sendable"), late=late)
     return Unknown(_word_for(error, _AFTER_SENDING, "connection lost"), outage=True)
 
 
