@@ -46,10 +46,13 @@ BRIEF = {
     "lines_total", "lines_finished", "outcome_delivered",
 }  # fmt: skip
 LETTER = {"key", "reason", "detail", "since", "deadline_at", "amount", "currency"}
-FORECAST = {"minimum_slack_seconds", "predicted_misses", "first_miss_at", "lanes", "money", "exact"}
+FORECAST = {
+    "minimum_slack_seconds", "predicted_misses", "predicted_misses_if_pending", "first_miss_at", "lanes", "money",
+    "exact",
+}  # fmt: skip
 FORECAST_LANE = {
-    "calls_per_minute", "held", "to_confirm", "predicted_misses", "first_miss_at", "done_at", "spare_seconds",
-    "release_before", "first_miss_if_held_at", "exact",
+    "calls_per_minute", "held", "to_confirm", "predicted_misses", "predicted_misses_if_pending", "first_miss_at",
+    "done_at", "spare_seconds", "release_before", "first_miss_if_held_at", "exact",
 }  # fmt: skip
 MONEY = {
     "lane", "currency", "orders", "amount", "orders_without_amount", "balance", "balance_at", "missing",
@@ -286,7 +289,10 @@ def test_a_forecast_says_what_will_be_missed(run):
     assert (seen["predicted_misses"], seen["lanes"]["relograde"]["to_confirm"]) == (2, 52)
     assert TIME.fullmatch(seen["first_miss_at"])
     said = f"2 of 52 orders will miss their deadline at 50 calls a minute, the first {seen['first_miss_at']}"
-    assert f"relograde: {said}\n" in run("orders", "forecast")
+    text = run("orders", "forecast")
+    assert f"relograde: {said}\n" in text
+    assert seen["predicted_misses_if_pending"] == 7
+    assert "relograde: 7 of them will if most confirms are answered pending" in text
     assert run.json("orders", "stats")["predicted_misses"] == 2
 
 
@@ -360,6 +366,7 @@ def test_metrics_are_printed_for_prometheus(run, here):
     assert values["countersign_lane_held", "", "relograde"] == 0
     assert values["countersign_lane_due", "relograde"] == 1
     assert values["countersign_predicted_misses", "relograde"] == 0
+    assert values["countersign_predicted_misses_if_pending", "relograde"] == 0
     assert values["countersign_money_missing", "EUR", "relograde"] == 1200
     assert 86000 < values["countersign_minimum_slack_seconds",] < 86400
     assert abs(values["countersign_top_up_before_timestamp_seconds", "EUR", "relograde"] - time.time() - 86310) < 60

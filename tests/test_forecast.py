@@ -7,12 +7,14 @@ import pytest
 from conftest import START, an_order, make_ledger, members
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop_list import ShopList
 from virtual_lane import Supplier, VirtualLane
 
 from worker import answers as say
 from worker import operations
 from worker.forecast import Forecast, Lane, Recheck, Waiting, foresee
 from worker.ledger.backlog import Backlog
+from worker.ledger.foresight import Foresight
 from worker.ledger.views import Views
 from worker.shortfall import Unpaid, shortfalls
 
@@ -98,6 +100,17 @@ def test_rechecks_have_every_tenth_call_while_they_wait():
     pending = [Recheck(due_at=NOW, snoozes=0)] * 2
     assert seen(later, rechecks=pending, schedule=[5.0, 10.0]).misses == 1, "they took both calls"
     assert seen(later, rechecks=pending[:1], schedule=[60.0]).misses == 0
+
+
+def test_rechecks_that_are_to_come_take_their_tenth_as_long_as_confirms_wait():
+    """Of the confirms to come many are answered `pending`; without confirms they take no call from later ones."""
+    deadlines = [NOW + 1] * 20
+    assert seen(deadlines, per_minute=20, pressed=True).misses == 2
+    assert seen(deadlines, per_minute=20, pressed=True, picks=9).misses == 2
+    assert seen([NOW + 1], per_minute=1, pressed=True).misses == 0
+    later = Waiting(last_safe=NOW + 40, due_at=NOW + 20)
+    assert seen([NOW + 1, later], pressed=True).misses == 0
+    assert seen(deadlines, per_minute=0, pressed=True).misses == 0
 
 
 def test_who_can_hardly_be_served_yields():
@@ -295,3 +308,21 @@ def test_a_lane_that_is_held_for_a_cause_is_forecast_from_its_next_probe(client,
     assert rush.views.stats()["lanes"]["relograde"]["cause"] == "rate_limited"
     for forecast in rush.comes_true(within=1):
         assert 0 < forecast.misses < forecast.waiting
+
+
+@pytest.mark.parametrize("pages", [True, False], ids=["pages", "one by one"])
+def test_a_backlog_of_which_most_confirms_are_answered_pending(client, policies, clock, pages):
+    """The recorded mix: nobody is pending yet, and what is lost lies between the two numbers, close to the second."""
+    draw = random.Random(3)
+    ledger = make_ledger(client, policies, clock, channels=(), calls_per_minute=PER_MINUTE, pages=pages)
+    shop = ShopList(clock, 3, newest_first=True)
+    span = 400 / PER_MINUTE * WINDOW * 0.9
+    for number in range(400):
+        made = order(f"{number:04}", START + draw.uniform(30, span))
+        shop.create(made.order_id, made.created_at)
+        ledger.open(made)
+    seen = Foresight(ledger, ONE_LANE).report()
+    VirtualLane(ledger, clock, shop).work(until=START + span + 60)
+    lost = len(members(ledger, "relograde", "letters", "deadline_missed"))
+    assert seen["predicted_misses"] < lost
+    assert lost == pytest.approx(seen["predicted_misses_if_pending"], abs=400 / 50)

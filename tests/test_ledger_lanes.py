@@ -76,14 +76,16 @@ def test_a_retry_is_rung_for_when_it_is_due(ledger, clock):
     assert rung(ledger) == ["A"]
 
 
-def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(ledger, clock):
+def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(client, policies, clock):
     """More than one dispatch can move to the ready ones fall due in one moment; the last of them by name dies first."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=0)
     many = [f"a{number:04d}" for number in range(PROMOTE + 20)]
     opened(ledger, *many)
     ledger.open(an_order("z", created_at=START - 80000, deadline_at=START - 80000 + 86400))
     for order_id in (*many, "z"):
         turn(ledger, order_id, Unavailable())
-    ledger.release("relograde", None)
+        ledger.release("relograde", None)
+    assert len(members(ledger, "relograde", "due", "-")) == len(many) + 1, "neither hold nor budget kept one ready"
     clock.advance(RETRY[0])
     assert rung(ledger, 1) == ["z"]
     recount(ledger)

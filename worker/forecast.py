@@ -6,7 +6,8 @@
 - a call takes no time, and a call in hand gets through;
 - a confirm to come is accepted by the supplier at once; an order that must be asked about first turns out not to be
   confirmed, so it takes a read and a confirm;
-- what is pending stays pending, and is re-checked on its schedule;
+- what is pending stays pending, and is re-checked on its schedule; in a `pressed` lane re-checks wait at all times, as
+  when most confirms are answered `pending`, and take their tenth as long as confirms wait;
 - a held lane is released by its next probe, or at once where a person holds it. What a hold that stays would lose is
   counted beside it.
 """
@@ -63,6 +64,8 @@ class Lane:
     schedule: Sequence[float] = (15.0,)
     picks: int = 0
     held_until: float | None = None
+    pressed: bool = False
+    """Beside the confirms there is always a re-check that waits."""
     exact: bool = True
     """False when some orders were grouped by their deadline, or not read."""
 
@@ -185,14 +188,15 @@ class _Course:
         """Makes up to `free` calls; what follows from them can be called for in the next turn. Returns how many."""
         used = 0
         while used < free and (self.ready or self.tight or self._recheck_waits()):
-            line = self.ready or self.tight
-            until_share = SHARE - 1 - self.picks % SHARE if self._recheck_waits() else free
+            line, waits = self.ready or self.tight, self._recheck_waits()
+            shared = waits or self.lane.pressed
+            until_share = SHARE - 1 - self.picks % SHARE if shared else free
             number = min(free - used, line[0][3], until_share) if line else 0
-            if self._recheck_waits():
+            if shared:
                 self.picks += number or 1
             if number:
                 self._serve(line, number)
-            else:
+            elif waits:
                 self._recheck()
             used += number or 1
         return used

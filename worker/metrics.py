@@ -65,6 +65,8 @@ def _lanes(now: dict[str, Any], to_come: dict[str, Any]) -> Iterator[Gauge]:
         yield _gauge(f"lane_{field}", text, ("lane",), values)
     misses = {name: lane["predicted_misses"] for name, lane in to_come.items()}
     yield _gauge("predicted_misses", "Orders that will miss their deadline at the present budget.", ("lane",), misses)
+    pressed = {name: lane["predicted_misses_if_pending"] for name, lane in to_come.items()}
+    yield _gauge("predicted_misses_if_pending", "The same, if most confirms are answered pending.", ("lane",), pressed)
     firsts = {name: _epoch(lane["first_miss_at"]) for name, lane in to_come.items()}
     yield _gauge("first_miss_timestamp_seconds", "When the first of them is lost.", ("lane",), firsts)
 

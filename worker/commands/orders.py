@@ -99,6 +99,9 @@ def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
     else:
         spare = f"the tightest has {lane['spare_seconds']:.0f} s to spare"
         yield f"{name}: none of {waiting} orders will miss its deadline {pace}: done {lane['done_at']}, {spare}"
+    if (pressed := lane["predicted_misses_if_pending"]) > misses:
+        why = "if most confirms are answered pending: a tenth of the calls is for re-checks"
+        yield f"{name}: {pressed} of them will {why}"
     if held:
         before = f"; release it before {lane['release_before']}" if lane["release_before"] else ""
         yield f"{name}: held, and while it is all are lost, the first {lane['first_miss_if_held_at']}{before}"

@@ -1,6 +1,7 @@
 """What `orders stats`, `orders forecast` and the metrics say of the future: the backlog put through the forecast."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from schemas.outcomes import iso
@@ -32,6 +33,7 @@ class Foresight:
         money, complete = self._money()
         return {
             "predicted_misses": sum(lane["predicted_misses"] for lane in lanes.values()),
+            "predicted_misses_if_pending": sum(lane["predicted_misses_if_pending"] for lane in lanes.values()),
             "first_miss_at": min(firsts, default=None),
             "lanes": lanes,
             "money": money,
@@ -40,12 +42,13 @@ class Foresight:
 
     def _lane(self, supplier: str, account: str | None) -> dict[str, Any]:
         lane, now = self.backlog.lane(supplier, account)
-        seen = foresee(lane, now)
+        seen, pressed = foresee(lane, now), foresee(replace(lane, pressed=True), now)
         return {
             "calls_per_minute": lane.per_minute,
             "held": lane.held_until is not None,
             "to_confirm": seen.waiting,
             "predicted_misses": seen.misses,
+            "predicted_misses_if_pending": pressed.misses,
             "first_miss_at": iso(seen.first_miss_at),
             "done_at": iso(seen.done_at),
             "spare_seconds": seen.spare,
