@@ -60,10 +60,17 @@ class Entry:
     ended_at: float | None = None
     visits: list[Visit] = field(default_factory=list)
     intents: list[tuple[float, str | None]] = field(default_factory=list)
+    noticed: bool = False
+    """A webhook has told what became of it."""
     called: list[float] = field(default_factory=list)
     """When calls began, whether they were sent or not."""
     given: list[str] = field(default_factory=list)
     """The behaviours whose answers were delivered, in order."""
+
+    @property
+    def shipped(self) -> bool:
+        """At Logitrail: it was confirmed, by us or by somebody else."""
+        return self.ended_at is not None or self.plan.ending == "elsewhere"
 
     def confirms(self) -> list[Visit]:
         return [visit for visit in self.visits if visit.kind == "confirm"]

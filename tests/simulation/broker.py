@@ -45,13 +45,14 @@ class Broker:
             if event.kind.endswith("_message") or event.kind.endswith("_bell")
         }
 
-    def send(self, door: str, kwargs: dict[str, Any], order: str | None = None, delay: float = 0.0) -> None:
+    def send(self, door: str, kwargs: dict[str, Any], order: str | None = None, delay: float = 0.0) -> Message:
         """Puts one message for a door into the queue."""
         self.messages += 1
         message = Message(self.messages, door, kwargs, order)
         when = self.world.clock.now + HOP + delay
         for extra in self._copies("message", self.messages):
             self.world.scheduler.at(when + extra, lambda: self._deliver(message))
+        return message
 
     def ring(self, supplier: str, order_ids: list[str]) -> None:
         """Rings doorbells."""

@@ -34,6 +34,7 @@ class Logitrail(Books):
     def _change(self, entry: Entry, status: str, tracking: bool, deliveries: int) -> None:
         if status in ("cancelled", "deleted"):
             entry.status = "cancelled"
+        entry.noticed = True
         code = f"TRACK-{entry.plan.number}" if tracking else None
         self.world.shop.webhook_logitrail(entry.plan.order_id, status, code, deliveries)
 

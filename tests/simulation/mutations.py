@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 EXECUTOR, POLICY, OPERATIONS = "worker/executor.py", "worker/policy.py", "worker/operations.py"
-PAGES = "worker/pages.py"
+PAGES, DOORS = "worker/pages.py", "worker/doors.py"
 GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/outcomes.py"
 LUA = "worker/ledger/{}.lua"
 
@@ -121,5 +121,40 @@ MUTANTS = (
     _one("an attempt after a restart is inferred from", POLICY, "clear.send_by < (clear.suspect_at or clear.send_by) + SEND_WINDOW", "True"),
     _lua("a page is not counted", "lane_call", "redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.token)", ""),
     _one("a page ends an order unchecked", PAGES, "    if agreed < TRUST:\n", "    if False:\n"),
+    _one(
+        "an earlier creation does not move the deadline", POLICY,
+        "return replace(seen, created_at=created, deadline_at=created + self.rules.confirm_within)", "return seen",
+    ),
+    _one("the deadline counts from acceptance", DOORS, "else created + within,", "else now + within,"),
+    _one("a withdraw of a pending order", OPERATIONS, 'order.pending_since is not None or order.state in ("confirmed", "cancelled", "pending")', 'order.state in ("confirmed", "cancelled")'),
+    _one(
+        "`can not be confirmed` taken as confirmed", POLICY,
+        'Step(order=replace(seen, refused=True, due_at=now), event="confirm_refused")',
+        'Step(order=_ended(seen, "confirmed", now), event="confirmed", tells=(("order.confirmed", None),))',
+    ),
+    _one("a pending answer taken as confirmed", POLICY, "        later = self._snoozed(seen, now, jitter)\n", '        return Step(order=_ended(seen, "confirmed", now), event="confirmed", tells=(("order.confirmed", None),))\n'),
+    _one("the first not-found kills", POLICY, "if found_between or order.requeued_at is not None:", "if True:"),
+    _one("the first 403 kills", POLICY, "others_pass = order.denied_at is not None and (call.passed_at or 0.0) > order.denied_at", "others_pass = True"),
+    _one("what is pending too long is never read again", POLICY, "return replace(dead, order=replace(dead.order, due_at=now + DAY))", "return dead"),
+    _one("the send window counts from after the permit", EXECUTOR, "gate = Gate(opened_at=started,", "gate = Gate(opened_at=self.monotonic(),"),
+    _one("the settle time counts from the intent", POLICY, "max(order.send_by or 0.0, order.suspect_at or 0.0)", "max((order.send_by or 0.0) - SEND_WINDOW, order.suspect_at or 0.0)"),
+    _lua("no fence at the permit", "permit", "if not order or order.claim ~= args.claim or tonumber(order.lease_until) <= now then", "if not order then"),
+    _lua("an intent forgets the one before", "permit", "redis.call('HSET', name, 'older_send_by', order.send_by)", ""),
+    _lua("people decide on an old record", "write", "elseif tonumber(order.version or 0) ~= args.version or", "elseif"),
+    _lua("an intent leaves the version as it was", "permit", "  redis.call('HINCRBY', name, 'version', 1)\n", ""),
+    _lua("a slot is free 60 s after the intent", "permit", "ts(now + args.window + 60 + args.way)", "ts(now + 60)"),
+    _lua("an answer ends a person's hold", "lanes", "if not lane_hash.held or lane_hash.held == 'person' then", "if not lane_hash.held then"),
+    _lua("an end is superseded", "prelude", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
+    _lua("a hint comes between a call and its lease", "hint", "if order.claim and tonumber(order.lease_until) > now then", "if false then"),
+    _one("a refused message is dropped", DOORS, "key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)", "key = '-'"),
+    _one("a withdraw of what is dead and still unknown", OPERATIONS, "if order.unresolved or", 'if (order.unresolved and order.state != "dead") or'),
+    _one("a requeue forgets an unresolved attempt", OPERATIONS, "        must_ask=True,", "        must_ask=True,\n        send_by=None,\n        older_send_by=None,"),
+    _one("a person closes what is no letter", OPERATIONS, "    if order.letter is None:\n", "    if order.ended_at is not None:\n"),
+    _one("the details are not sent", POLICY, "Call(kind=CONFIRM, details=order.details, host=order.host)", "Call(kind=CONFIRM, host=order.host)"),
+    _one("an inference passes for proof", POLICY, "inferred=True, due_at=", "inferred=False, due_at="),
+    _one("a tracking code that never comes is nobody's concern", POLICY, "due_at=now + (self.rules.give_up or 0.0))", "due_at=None)"),
+    _one("lines that were not settled are not read again", POLICY, "looks = () if all(line.settled for line in answer.lines) else CANCELLED_LOOKS", "looks = ()"),
+    _one("what changes after the end is not told", POLICY, 'event="updated", tells=(("order.updated", None),), proof=True', 'event="updated"'),
+    _one("a delivered line is lost to a poorer view", POLICY, '"finished" if old.get("deliverable") and old["status"] == "finished" else line.status', "line.status"),
     _one("an incomplete delivery is confirmed", POLICY, "if self.rules.reads and not (answer.complete and answer.lines):", "if False:"),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ END_TYPES = {
     "dead": "order.dead_lettered",
 }
 NOT_PASSIVE = say.Rejected("order_not_passive", "order_not_passive")
+LETTER_AFTER = 3.5 * 86400.0
+"""Seconds after an inference by which a missing tracking code is a letter."""
 SUPERSEDED = ("order.pending", "order.deadline_warning")
 
 
@@ -44,6 +47,7 @@ class Oracle:
             self.world.violate("disk", f"{body['type']} {body['id']} was told before it was on disk")
         if self._bodies.setdefault(body["id"], body) != body:
             self.world.violate("id", f"{body['id']} was told with two meanings")
+        self._borne_out(key, body)
         sent = self._first.setdefault((channel, key), [])
         self._types[key, sequence] = body["type"]
         if sequence in sent:
@@ -54,6 +58,18 @@ class Oracle:
         sent.append(sequence)
         if channel == "post":
             self._taken_before(key, sequence)
+
+    def _borne_out(self, key: Key, body: dict[str, Any]) -> None:
+        """No end is told that the supplier does not know of at that moment."""
+        if body["data"].get("key") or body["type"] not in ("order.confirmed", "order.cancelled"):
+            return
+        entry = self.world.books[key[0]].orders[key[1]]
+        if body["type"] == "order.cancelled":
+            true = entry.status == "cancelled"
+        else:
+            true = entry.status == "finished" or (key[0] == "logitrail" and entry.shipped)
+        if not true:
+            self.world.violate("wrong_end", f"{body['type']} was told while the supplier says {entry.status}")
 
     def _taken_before(self, key: Key, sequence: int) -> None:
         for earlier in self._first["post", key]:
@@ -78,6 +94,8 @@ class Oracle:
             entry = self.world.books[plan.supplier].orders[plan.order_id]
             for rule, text in self._faults(plan, entry):
                 self.world.violate(rule, f"{plan.number}: {text}")
+        for text in self.world.people.unkept():
+            self.world.violate("message", text)
         return len(self.world.plan.orders)
 
     def _faults(self, plan: OrderPlan, entry: Entry) -> Iterator[tuple[str, str]]:
@@ -110,17 +128,43 @@ class Oracle:
         alone = refused_first and first and entry.intents[0][1] == first.claim
         if record.get("inferred") == "1" and alone and not any(visit.forgotten for visit in entry.visits):
             yield "inference", "its first confirm was refused: it was confirmed by somebody else"
+        if plan.supplier == "logitrail" and state == "confirmed":
+            yield from self._inferred(entry, record)
+        if lost := self._delivered(plan, entry, state) - _finished(json.loads(record.get("lines", "[]"))):
+            yield "lines", f"{sorted(lost)} were delivered, and the ledger has lost it"
+        if state == "resolved" and not self.was_told((plan.supplier, plan.order_id), "order.dead_lettered"):
+            yield "resolve", "a person closed what had not been put before one"
         since = float(record.get("requeued_at", "inf"))
         if state == "dead" and float(record["letter_at"]) >= since and not any(at >= since for at in entry.called):
             yield "requeue", f"requeued, and dead again of {record.get('reason')} before any call"
+
+    def _delivered(self, plan: OrderPlan, entry: Entry, state: str) -> set[str]:
+        """The lines that were shown with something to deliver; some come after a cancelled end."""
+        if self.world.forgot:
+            return set()
+        if state == "cancelled" and plan.ending == "half_cancelled":
+            return {"TAG-1", "TAG-2"}
+        shown = [getattr(visit.answer, "lines", ()) for visit in entry.visits if visit.applied]
+        return {line.tag for lines in shown for line in lines if line.deliverable}
+
+    def _inferred(self, entry: Entry, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """What is inferred says so, and a tracking code that never comes is put before a human."""
+        if record.get("inferred") != "1":
+            proved = any(visit.delivered and isinstance(visit.answer, say.Confirmed) for visit in entry.visits)
+            if not (proved or entry.noticed):
+                yield "inference", "confirmed without a word of the supplier, and not said to be inferred"
+            return
+        put_before_one = record.get("letter") == "tracking_missing" or record.get("note")
+        had = START + self.world.plan.days * 86400.0 - float(record["ended_at"])
+        if not record.get("tracking_code") and not put_before_one and had > LETTER_AFTER:
+            yield "letter", "inferred long ago, without a tracking code, and nobody was told"
 
     def _wrong_end(self, plan: OrderPlan, entry: Entry, record: dict[str, str]) -> tuple[str, str] | None:
         state, reason = record["state"], record.get("reason")
         if state in ("accepted", "submitted", "pending"):
             return "stuck", f"still {state} after {self.world.clock.now - START:.0f} s"
         delivered = entry.status == "finished" and plan.ending != "incomplete"
-        shipped = plan.supplier == "logitrail" and entry.ended_at
-        if state == "confirmed" and not (delivered or shipped or plan.ending == "elsewhere"):
+        if state == "confirmed" and not (delivered or (plan.supplier == "logitrail" and entry.shipped)):
             return "wrong_end", f"confirmed, and at the supplier it is {entry.status}"
         if state == "cancelled" and entry.status != "cancelled":
             return "wrong_end", f"cancelled, and at the supplier it is {entry.status}"
@@ -146,9 +190,17 @@ class Oracle:
                 yield "told", f"outcome {sequence} of {last} was never taken"
         bodies = [self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{number}") for number in range(1, last + 1)]
         types = [(body["type"], body["data"]["reason"]) for body in bodies if body]
+        latest = [body["data"]["lines"] or [] for body in bodies if body]
+        untold = _finished(json.loads(record.get("lines", "[]"))) - _finished(latest[-1] if latest else [])
+        if record["state"] in ("confirmed", "cancelled") and untold:
+            yield "lines", f"{sorted(untold)} were delivered, and the last outcome does not say so"
         wanted = END_TYPES.get(record["state"])
         if wanted and not any(kind == wanted and self._means(record, reason) for kind, reason in types):
             yield "told", f"it is {record['state']}, and {wanted} was never told"
 
     def _means(self, record: dict[str, str], reason: str | None) -> bool:
         return record["state"] != "dead" or reason == record.get("reason")
+
+
+def _finished(lines: list[dict[str, Any]]) -> set[str]:
+    return {line["tag"] for line in lines if line["status"] == "finished"}

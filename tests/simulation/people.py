@@ -11,6 +11,7 @@ from tests.simulation.plan import Event, OrderPlan
 from tests.simulation.scheduler import Actor
 
 if TYPE_CHECKING:
+    from tests.simulation.broker import Message
     from tests.simulation.world import World
 
 
@@ -19,6 +20,10 @@ class People:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.held: set[str] = set()
+        """Suppliers whose lane a person holds."""
+        self._refused: list[tuple[str, Message]] = []
+        """(reason, message) of what must be kept as a letter of its own."""
 
     def begin(self) -> None:
         """Puts the events on the clock."""
@@ -46,10 +51,22 @@ class People:
         self.world.broker.send("orders.confirm", self.world.shop.request(plan), plan.order_id)
 
     def _conflict(self, event: Event, plan: OrderPlan) -> None:
-        self.world.broker.send("orders.confirm", self.world.shop.request(plan, "another"), plan.order_id)
+        request = self.world.shop.request(plan, "another")
+        self._refused.append(("conflicting_request", self.world.broker.send("orders.confirm", request, plan.order_id)))
 
     def _garbage(self, event: Event, plan: OrderPlan | None) -> None:
-        self.world.broker.send("orders.confirm", {"supplier": "relograde", "order_id": "?", "colour": "blue"})
+        request = {"supplier": "relograde", "order_id": "?", "colour": "blue"}
+        self._refused.append(("invalid_message", self.world.broker.send("orders.confirm", request)))
+
+    def unkept(self) -> list[str]:
+        """Messages that were taken and refused, and of which no letter speaks."""
+        wrong = []
+        for reason, message in self._refused:
+            letters = self.world.site.client.call("ZRANGE", f"sim:{{messages}}:letters:{reason}", "0", "-1")
+            named = [self.world.record("messages", number).get("order_id") for number in letters]
+            if message.done and message.kwargs["order_id"] not in named and not self.world.forgot:
+                wrong.append(f"{message.door} {message.number} was refused, and no {reason} is kept")
+        return wrong
 
     def _forge(self, event: Event, plan: OrderPlan) -> None:
         """Relograde's webhook proves nothing; of Logitrail, one about an order that nobody knows."""
@@ -88,8 +105,10 @@ class People:
             self.world.scheduler.at(self.world.down_until, lambda: self._lane(supplier, hold, seconds))
         elif hold:
             ledger.hold(supplier, None, "a person")
+            self.held.add(supplier)
             # Twice: a restart may forget the first.
             for late in (0.0, 30.0):
                 self.world.scheduler.at(self.world.clock.now + seconds + late, lambda: self._lane(supplier, False))
         else:
             ledger.release(supplier, None)
+            self.held.discard(supplier)

@@ -12,7 +12,7 @@ from worker.suppliers.connections import TooLate
 
 DAY = 86400.0
 UNSETTLED = 600.0
-"""Seconds for which the lines of a half cancelled order are not settled."""
+"""Seconds for which the lines of a half cancelled order are not settled; then they are delivered after all."""
 
 
 class Relograde(Books):
@@ -60,8 +60,9 @@ class Relograde(Books):
             return say.Confirmed(_lines("finished", self.delivers(entry, since)), created_at=shown)
         if entry.status == "pending":
             return say.Pending(_lines("pending", False), shown)
-        late = entry.plan.ending == "half_cancelled" and since < UNSETTLED
-        return say.Cancelled(_lines("pending" if late else "cancelled", False), shown)
+        if entry.plan.ending != "half_cancelled":
+            return say.Cancelled(_lines("cancelled", False), shown)
+        return say.Cancelled(_lines("pending", False) if since < UNSETTLED else _lines("finished", True), shown)
 
     def find_page(self, page: int, gate: Any) -> dict[str, say.Answer] | say.Answer:
         """All orders are on the first page, newest first; what it shows is in the plan."""

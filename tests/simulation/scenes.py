@@ -71,6 +71,34 @@ def _edges() -> dict[str, Plan]:
     )}  # fmt: skip
 
 
+def _people() -> dict[str, Plan]:
+    """Somebody decides on a record, and is slow to write; meanwhile a confirm leaves."""
+    slow, waits = _relograde(takes=20.0), Fault("pause", "claimed", 1, 2.0, order=0)
+    reads = Fault("pause", "load!", 1, 5.0, order=0)
+    return {
+        "a withdraw decided before the intent": _scene(slow, waits, reads, Event("withdraw", 0.5, 1)),
+        "a requeue decided before the other's confirm": _scene(
+            replace(slow, confirms=("insufficient_balance",)), reads, Event("requeue", 60.0, 1)
+        ),
+        **{
+            f"a {what} of what is still unknown": _scene(
+                _logitrail(confirms=("lost_answer",)),
+                Event("trouble", 31.0, seconds=3 * DAY, word="logitrail unauthorized"),
+                Event("trouble", 31.0 + 3 * DAY, seconds=4000.0, word="logitrail lost_request"),
+                Event(what, 4 * DAY, 1),
+                days=12.0,
+            )
+            for what in ("requeue", "withdraw")
+        },
+        "a person holds the lane": _scene(
+            _relograde(takes=20.0, ending="pending", settles=1000.0),
+            Event("hold", 1.0, seconds=400.0, word="relograde"),
+            Event("hint", 100.0, 1),
+        ),
+        "a person closes what is no letter": _scene(slow, Event("resolve", 10.0, 1)),
+    }
+
+
 def _pages() -> dict[str, Plan]:
     """One page answers for several pending orders, and shows what is not so."""
     orders = tuple(
@@ -112,6 +140,13 @@ def scenes() -> dict[str, Plan]:
         "a late answer with its tracking code": _scene(
             _logitrail(), Fault("freeze", "answer_received", 1, 400.0, order=0)
         ),
+        "few calls, one sent late by a worker that dies": _scene(
+            _relograde(),
+            Fault("pause", "connect", 1, 4.5, order=0),
+            Fault("kill", "bytes_sent", 1, 90.0, order=0),
+            per_minute=1,
+        ),
+        "a line is delivered after the end": _scene(_relograde(ending="half_cancelled", settles=30.0)),
         "few calls": _scene(_relograde(reads=("ok", "ok"), ending="pending"), per_minute=2),
         "a refusal after a lost answer": _scene(_logitrail(confirms=("lost_answer", "invalid_request"))),
         "other hosts": _scene(_logitrail(confirms=("error_before",) * 9)),
@@ -121,4 +156,4 @@ def scenes() -> dict[str, Plan]:
             for point in ("claimed", "intent_written", "connect"):
                 name = f"frozen for {seconds} s at {point}, {kind}"
                 found[name] = _scene(order, Fault("freeze", point, 1, seconds, order=0))
-    return {**found, **_restarts(), **_forgotten(), **_edges(), **_pages()}
+    return {**found, **_restarts(), **_forgotten(), **_edges(), **_people(), **_pages()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation import behaviours as do
 from tests.simulation.books import Entry, Visit
 from tests.simulation.clock import START
+from tests.simulation.reasons import unjustified
 from worker import answers as say
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Watch:
                 self._inferred(entry, earlier, visit)
         if supplier == "logitrail" and unresolved:
             self._same_host(entry, unresolved, visit)
+        elif entry.plan.details and not visit.body and not self.world.doubted and self._alone(entry, visit):
+            self.world.violate("details", f"{entry.plan.number}: confirmed without its details")
 
     def _deadline(self, supplier: str, entry: Entry, visit: Visit) -> None:
         if supplier != "relograde":
@@ -97,6 +100,11 @@ class Watch:
         if visit.body:
             self.world.violate("question", f"{number}: a question with a body")
 
+    def _alone(self, entry: Entry, visit: Visit) -> bool:
+        """Every intent before this one surely did nothing, as far as its visit tells."""
+        nothing = {seen.claim for seen in entry.confirms() if _did_nothing(seen, visit)}
+        return all(claim in nothing or claim == visit.claim for _, claim in entry.intents)
+
     def _same_host(self, entry: Entry, unresolved: list[Visit], visit: Visit) -> None:
         """For ten minutes from the first intent whose confirm may have had its effect."""
         first = unresolved[0]
@@ -113,19 +121,35 @@ class Watch:
     def permitted(self, supplier: str, arguments: dict[str, Any], *, probing: bool) -> None:
         """A call is permitted: a held lane has one probe only. A confirm's intent has been written."""
         order_id = arguments["id"]
+        if supplier in self.world.people.held and not self.world.forgot:
+            self.world.violate("hold", f"{order_id}: called although a person holds its lane")
         if probing and self.world.site.client.call("HGET", f"sim:{{{supplier}}}:lane:-", "probe") != order_id:
             self.world.violate("hold", f"{order_id}: called although its lane is held")
         if arguments["kind"] == "confirm":
             intent = (self.world.clock.now, arguments["claim"])
             self.world.books[supplier].orders[order_id].intents.append(intent)
 
-    def wrote(self, claim: str) -> None:
-        """A step was written under `claim`: the ledger knows what that call's answer was."""
+    def wrote(self, supplier: str, arguments: dict[str, Any]) -> None:
+        """A step was written; under a claim, the ledger knows now what that call's answer was."""
+        if any(told["type"] == "order.dead_lettered" for told in arguments["tells"]):
+            self._died(supplier, arguments["id"])
+        claim = arguments.get("claim")
+        if claim is None:
+            return
         for books in self.world.books.values():
             for entry in books.orders.values():
                 for visit in entry.visits:
                     if visit.claim == claim:
                         visit.applied, visit.applied_at = True, self.world.clock.now
+
+    def _died(self, supplier: str, order_id: str) -> None:
+        """A dead letter was written: at this moment the books must bear it out."""
+        entry, record = self.world.books[supplier].orders[order_id], self.world.record(supplier, order_id)
+        if record["state"] != "dead":
+            return
+        why = unjustified(self.world, entry.plan, entry, record, record["reason"])
+        if why:
+            self.world.violate("wrong_end", f"{entry.plan.number}: dies of {record['reason']}: {why}")
 
     def step_ended(self, claim: str | None) -> None:
         """A step has come to its end, written or not."""

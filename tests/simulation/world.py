@@ -162,8 +162,8 @@ class World:
             self.watch.claimed(answer["order"])
         elif name == "permit" and answer["result"] == "permitted":
             self.watch.permitted(room, arguments, probing=answer.get("probing", False))
-        elif name == "write" and answer["result"] == "written" and arguments.get("claim"):
-            self.watch.wrote(arguments["claim"])
+        elif name == "write" and answer["result"] == "written":
+            self.watch.wrote(room, arguments)
         elif name == "refuse" and room not in self.rooms:
             self.rooms.append(room)
         self.changes += 1
