@@ -6,7 +6,7 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
 from worker import operations
-from worker.answers import Cancelled, Confirmed, Created, Line, Pending, Rejected, Unknown
+from worker.answers import Cancelled, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id
 from worker.ledger.views import Views
 
@@ -327,6 +327,19 @@ def test_the_warning_moves_with_the_deadline(ledger, outbox, clock):
     clock.now = START - 80000 + 86400 - 3600
     ledger.tend("relograde")
     assert "deadline_warning" in types(drain(outbox, clock))
+
+
+def test_who_was_warned_of_is_not_warned_of_again_after_a_failed_call(ledger, outbox, clock):
+    """It goes on waiting for the same deadline."""
+    ledger.open(an_order())
+    clock.now = LAST - 600
+    ledger.tend("relograde")
+    assert types(drain(outbox, clock)) == ["accepted", "deadline_warning"]
+    for _ in range(2):
+        turn(ledger, "R1", Unavailable())
+        clock.advance(RETRY[-1])
+        ledger.tend("relograde")
+    assert types(drain(outbox, clock)) == []
 
 
 def test_a_requeued_order_is_warned_of_again(ledger, outbox, clock):
