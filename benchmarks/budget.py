@@ -1,7 +1,8 @@
 """A fleet of eight workers at the sandbox: the budget is never exceeded and hardly ever idle, by the sandbox's books.
 
-All variants run beside each other, each with a Redis, a sandbox and eight workers of its own, for `minutes`. A share is
-60 seconds over the mean time in which a whole limit of calls came, which an unfinished minute cannot distort.
+All variants run beside each other, each with a Redis, a sandbox and eight workers of its own, for BUDGET_MINUTES. A
+share is 60 seconds over the time in which a whole limit of calls came, which an unfinished minute cannot distort; the
+goal is for the lowest of them.
 """
 
 import os
@@ -22,7 +23,7 @@ from benchmarks.rows import Row
 from sandbox.doors import free_port
 
 RUNS = 1
-MINUTES = 3.0
+MINUTES = float(os.environ.get("BUDGET_MINUTES", "3"))
 WORKERS = 8
 WINDOW = 60.0
 LIMIT = 60
@@ -120,7 +121,9 @@ def rows(fleet: Fleet, minutes: float) -> Iterator[Row]:
         name = f"{variant.name}: key {account or 0}" if len(variant.accounts) > 1 else variant.name
         yield Row(name=f"most calls in 60 s: {name}", value=most(calls), unit="calls", at_most=LIMIT)
         if account not in variant.bursts and variant.at_supplier == LIMIT:
-            yield Row(name=f"share of the limit used: {name}", value=share(calls), unit="%", at_least=AT_LEAST)
+            used = shares(calls)
+            yield Row(name=f"mean share of the limit used: {name}", value=statistics.mean(used), unit="%")
+            yield Row(name=f"lowest share of the limit used: {name}", value=min(used), unit="%", at_least=AT_LEAST)
     if variant.at_supplier < LIMIT:
         value = fleet.confirmed() / (minutes * variant.at_supplier) * 100
         yield Row(name=f"confirmed, of what it allows: {variant.name}", value=value, unit="%")
@@ -131,10 +134,9 @@ def most(calls: list[float]) -> int:
     return max((sum(begin <= call < begin + WINDOW for call in calls) for begin in calls), default=0)
 
 
-def share(calls: list[float]) -> float:
+def shares(calls: list[float]) -> list[float]:
     """In percent; of one limit after the other, from the first call to the last whole one."""
-    took = [later - earlier for earlier, later in pairwise(calls[::LIMIT])]
-    return 100 * WINDOW / statistics.mean(took) if took else 0.0
+    return [100 * WINDOW / (later - earlier) for earlier, later in pairwise(calls[::LIMIT])] or [0.0]
 
 
 def measure(minutes: float = MINUTES) -> list[Row]:

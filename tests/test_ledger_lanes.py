@@ -192,7 +192,7 @@ def test_no_more_than_max_in_flight(client, policies, clock):
 
 
 def test_never_more_calls_in_any_minute_as_the_supplier_counts_them(client, policies, clock):
-    """Budget 5: whenever a call arrives, up to two seconds late, at most five do in the sixty seconds around it (10)."""
+    """Budget 5: whenever a call arrives, within two seconds, at most five do in the sixty seconds around it (10)."""
     ledger = make_ledger(client, policies, clock, calls_per_minute=5)
     opened(ledger, *(f"{number:03}" for number in range(60)))
     sent = []

@@ -65,14 +65,16 @@ def late(shop, ledger):
 
 
 @pytest.mark.parametrize("newest_first", [True, False], ids=["newest first", "oldest first"])
-def test_most_of_a_full_budget_goes_into_confirms(client, newest_first, capsys):
+def test_most_of_a_full_budget_goes_into_confirms(client, newest_first, capsys, record_property):
     """Every order ends right, no window holds more calls than the budget, and re-checks do not wait for the end."""
     shop, ledger = worked(client, newest_first=newest_first)
     kinds = Counter(kind for _, kind in shop.calls)
     share, waited = kinds["confirm"] / kinds.total(), late(shop, ledger)
+    name = "newest first" if newest_first else "oldest first"
+    record_property(f"share of all calls that are confirms, list {name}", share * 100)
     with capsys.disabled():
         print(
-            f"\n{'newest' if newest_first else 'oldest'} first: {share:.1%} of all calls are confirms: {dict(kinds)};"
+            f"\n{name}: {share:.1%} of all calls are confirms: {dict(kinds)};"
             f" an end is seen after {median(waited):.0f} s, nine in ten within {waited[len(waited) * 9 // 10]:.0f} s"
         )
     assert ledger.scripts.client.zcard(ledger.scripts.key("relograde", "state", "confirmed")) == ORDERS
