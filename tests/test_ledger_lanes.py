@@ -93,6 +93,23 @@ def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(cli
     assert members(ledger, "relograde", "due", "-").keys() == {"z"}, "the others followed"
 
 
+def test_nor_does_it_behind_nearer_ones_that_wait_for_something_else(client, policies, clock):
+    """Deadlines are kept for all lanes of a supplier: another lane's, held, are passed by after a few dispatches."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=0)
+    many = [f"a{number:04d}" for number in range(PROMOTE * 5)]
+    opened(ledger, *many)
+    opened(ledger, "x", account="a", created_at=START - 84000, deadline_at=START + 2400)
+    opened(ledger, "z", created_at=START - 83900, deadline_at=START + 2500)
+    for order_id in (*many, "z"):
+        turn(ledger, order_id, Unavailable())
+        ledger.release("relograde", None)
+    clock.advance(RETRY[0])
+    assert rung(ledger, 1) != ["z"], "the nearest one is of the other lane"
+    assert ["z"] in [rung(ledger, 1) for _ in range(3)]
+    assert len(members(ledger, "relograde", "due", "-")) > PROMOTE, "it did not come with all the others"
+    recount(ledger)
+
+
 def test_confirms_come_before_rechecks_which_keep_a_tenth(ledger, clock):
     """Of forty looks at least four are re-checks, and no more than that while confirms wait."""
     pending = [f"p{number}" for number in range(10)]

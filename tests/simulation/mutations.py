@@ -51,7 +51,7 @@ MUTANTS = (
     _one("a requeue of what is not dead", OPERATIONS, 'if order.state != "dead":', 'if order.state not in ("dead", "withdrawn"):'),
     _lua(
         "a due order is popped, not leased", "dispatch",
-        "redis.call('ZADD', key('due', lane), ts(now + args.reserve), id)", "",
+        "redis.call('ZADD', due, ts(now + args.reserve), id)", "",
     ),
     _lua(
         "a claim drops out of the due set", "claim",

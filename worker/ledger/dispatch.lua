@@ -1,32 +1,55 @@
 -- Picks the due orders of one lane that may be looked at now and reserves them; none leaves the sets.
 -- args: lane, limit, per_minute, max_in_flight, reserve, kills, tight, retry, promote, accounts, pages
 local lane, picked = args.lane, {}
+local HOUR = 3600
 local lane_hash = hash(key('lane', lane))
 redis.call('ZREMRANGEBYSCORE', key('reserved', lane), '-inf', ts(now))
 redis.call('ZREMRANGEBYSCORE', key('dying', lane), '-inf', ts(now))
 redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
 
-local function promote(id)
-  local waits = redis.call('HMGET', key('order', id), 'kind', 'rank')
-  redis.call('ZREM', key('due', lane), id)
-  if waits[1] then redis.call('ZADD', key('ready', lane, waits[1]), waits[2], id) end
+local function promote(ids)
+  local ranked = {}
+  for _, id in ipairs(ids) do
+    local kind, rank = unpack(redis.call('HMGET', key('order', id), 'kind', 'rank'))
+    if kind then
+      local ready = ranked[kind] or {}
+      ready[#ready + 1], ready[#ready + 2] = rank, id
+      ranked[kind] = ready
+    end
+  end
+  for kind, ready in pairs(ranked) do redis.call('ZADD', key('ready', lane, kind), unpack(ready)) end
 end
 
-local fallen = redis.call('ZRANGEBYSCORE', key('due', lane), '-inf', ts(now), 'LIMIT', 0, args.promote)
-for _, id in ipairs(fallen) do promote(id) end
-if #fallen == args.promote then
-  -- So many fell due at once that they take several dispatches: the nearest deadlines do not wait among them.
-  for _, nearest in ipairs({key('warned'), key('deadlines')}) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', nearest, ts(now), '+inf', 'LIMIT', 0, args.limit)) do
-      local due = redis.call('ZSCORE', key('due', lane), id)
-      if due and tonumber(due) <= now then promote(id) end
+local due = key('due', lane)
+local fallen = redis.call('ZRANGEBYSCORE', due, '-inf', ts(now), 'LIMIT', 0, args.promote)
+if #fallen > 0 then
+  promote(fallen)
+  redis.call('ZREMRANGEBYRANK', due, 0, #fallen - 1)
+end
+if #fallen == args.promote and args.limit > 0 then
+  -- So many fell due at once that they take several dispatches: the nearest deadlines do not wait among them. Orders of
+  -- other lanes, or that are not due, may be nearer: every second dispatch goes on behind those of the one before, among
+  -- the deadlines of the next hour, in which the last of a million has its turn anyway.
+  local turn = redis.call('HINCRBY', key('lane', lane), 'nearest', 1)
+  for _, name in ipairs({key('warned'), key('deadlines')}) do
+    local from = redis.call('ZCOUNT', name, '-inf', '(' .. ts(now))
+    local soon = redis.call('ZCOUNT', name, ts(now), ts(now + HOUR))
+    if turn % 2 == 0 then from = from + turn / 2 * args.limit % math.max(soon, 1) end
+    local nearest, fell_due = redis.call('ZRANGE', name, from, from + args.limit - 1), {}
+    local times = #nearest > 0 and redis.call('ZMSCORE', due, unpack(nearest)) or {}
+    for i, id in ipairs(nearest) do
+      if times[i] and tonumber(times[i]) <= now then fell_due[#fell_due + 1] = id end
+    end
+    if #fell_due > 0 then
+      promote(fell_due)
+      redis.call('ZREM', due, unpack(fell_due))
     end
   end
 end
 
 local function reserve(kind, id, among)
   redis.call('ZREM', key('ready', lane, kind), id)
-  redis.call('ZADD', key('due', lane), ts(now + args.reserve), id)
+  redis.call('ZADD', due, ts(now + args.reserve), id)
   redis.call('ZADD', among or key('reserved', lane), ts(now + args.reserve), id)
   picked[#picked + 1] = id
 end
@@ -140,7 +163,7 @@ else
   end
 end
 -- What waits for the budget is looked at when the next slot comes free, so that none of it is wasted.
-local _, soonest = first(key('due', lane))
+local _, soonest = first(due)
 if redis.call('EXISTS', key('ready', lane, 'confirm'), key('ready', lane, 'ask'), key('ready', lane, 'recheck')) > 0 then
   local _, free_at = first(key('calls', lane))
   soonest = math.min(soonest, free_at)

@@ -11,11 +11,13 @@ from typing import Any
 
 from worker.funds import Funds
 from worker.ledger import keys
-from worker.ledger.ledger import PROMOTE, WAY, Ledger
+from worker.ledger.ledger import WAY, Ledger
 from worker.policy import SEND_WINDOW, signal_of
 
 ACCOUNT, PAGE = "account", "page"
 """Kinds: the accounts of a key; a page of orders."""
+WAKES = 250
+"""Orders that waited for a look and are due at once when it has been made; the others when it would have timed out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,7 @@ class LaneCalls:
             retry=self.ledger.retry,
             call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
             balances=balances,
-            wakes=PROMOTE,
+            wakes=WAKES,
             **signal_of(answer),
         )
 

@@ -25,8 +25,9 @@ LOOK_EVERY = 60.0
 RESERVATION = 5.0
 GRACE = 30.0
 """Seconds after its acceptance or requeue in which an order is not warned of."""
-PROMOTE = 250
-"""Orders that one dispatch moves from due to ready, so that it stays short however many fall due at once."""
+PROMOTE = 100
+"""Orders that one dispatch moves from due to ready, so that it stays short however many fall due at once: as many as a
+worker picks, since what is moved beside that makes each order dearer."""
 PAGES = {"enough": ENOUGH, "every": 2.0, "slow": 10.0, "overdue": 900.0}
 """From how many due re-checks on a page is tried; seconds between two, until one is slow, until nobody waits."""
 _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
