@@ -148,7 +148,9 @@ class Watch:
         if record["state"] != "dead":
             return
         why = unjustified(self.world, entry.plan, entry, record, record["reason"])
-        if why:
+        # Its reads said `created` of what it has finished. That is found out later: the oracle judges the end.
+        shown = any(isinstance(visit.answer, say.Confirmed) for visit in entry.visits if visit.delivered)
+        if why and (shown or record["reason"] != "pending_too_long"):
             self.world.violate("wrong_end", f"{entry.plan.number}: dies of {record['reason']}: {why}")
 
     def step_ended(self, claim: str | None) -> None:
