@@ -6,7 +6,7 @@ import sys
 
 from benchmarks.rows import Figure, figures, table
 
-NAMES = ("throughput", "idle_latency", "isolation", "in_flight", "budget", "spending", "scale", "durability")
+NAMES = ("throughput", "pools", "idle_latency", "isolation", "in_flight", "budget", "spending", "scale", "durability")
 
 
 def run(name: str, runs: int | None) -> list[Figure]:
