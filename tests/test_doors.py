@@ -59,7 +59,7 @@ class Shop:
         self.supplier = Supplier()
         clients = dict.fromkeys(LANES, self.supplier)
         self.executor = Executor(self.ledger, policies, clients, jitter=lambda: 0.0)
-        self.doors = Doors(settings, self.ledger, self.messages, self.outbox, self.executor, self.first_step)
+        self.doors = Doors(settings, self.ledger, self.messages, self.outbox, self.executor, self.accept)
 
     def send(self, door, *args, **kwargs):
         """As it comes out of the broker."""
@@ -76,8 +76,12 @@ class Shop:
         picked = self.ledger.dispatch(supplier, account, 10).picked
         return [self.executor.step(supplier, order_id) for order_id in picked]
 
-    def first_step(self, supplier, order_id):
-        return self.executor.step(supplier, order_id, direct=True)
+    def accept(self, order, details):
+        """The first step is made before the message is done with."""
+        opened, step = self.executor.open(order, details)
+        if step:
+            step()
+        return opened
 
     def told(self):
         """What goes out to the web app from now on, each once, in the order in which it was first sent."""

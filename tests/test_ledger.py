@@ -170,6 +170,109 @@ def test_a_direct_claim_needs_budget(client, policies, clock):
     assert ledger.claim("relograde", "B", direct=True).result == "later"
 
 
+# --- claim and permit in one round trip -----------------------------------------------------------------------------
+
+WAYS = {
+    "a first confirm": [],
+    "a retry": [Unavailable()],
+    "an outcome that is unknown": [TIMEOUT],
+    "a refusal that is doubted": [NOT_PASSIVE],
+    "pending": [Pending()],
+    "a read that found it untouched": [TIMEOUT, Created()],
+    "a dead letter that is requeued": [Rejected("out_of_stock"), "requeue"],
+    "a dead letter that was hinted": [Rejected("out_of_stock"), "hint"],
+}
+
+
+@pytest.mark.parametrize("supplier", ["relograde", "logitrail"])
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_what_is_permitted_unseen_is_what_the_policy_decides(ledger, clock, way, late, supplier):
+    """A confirm, to the same host; everything else is left to the policy, claimed."""
+    ledger.open(an_order(supplier=supplier))
+    for answer in way:
+        if answer == "requeue":
+            ledger.change(supplier, "R1", operations.requeue)
+        elif answer == "hint":
+            ledger.hint(supplier, "R1")
+        else:
+            turn(ledger, "R1", answer, supplier)
+        clock.advance(100)
+    if late:
+        clock.advance(86400)
+    claimed, permit = ledger.take(supplier, "R1")
+    if claimed.result != "claimed":
+        assert (claimed.result, permit) == ("not_due", None)
+        return
+    plan = ledger.policies[supplier].next_call(claimed.order, claimed.now)
+    asks = claimed.order.unresolved or claimed.order.must_ask
+    assert (permit is not None) == (isinstance(plan, Call) and plan.kind == CONFIRM and not asks)
+    if permit:
+        assert permit.result == "permitted"
+        assert (permit.call.kind, permit.call.host, permit.call.details) == (plan.kind, plan.host, plan.details)
+        assert recount(ledger, supplier)["R1"] == permit.order
+    else:
+        assert (
+            ledger.write(claimed.order, Step(order=claimed.order, event="x"), claim=claimed.claim).result == "written"
+        )
+
+
+def test_what_is_sent_with_a_confirm_is_read_before_its_intent(ledger):
+    """An order with details is claimed and no more: reading them may fail, which must cost no attempt."""
+    ledger.open(an_order("L", "logitrail", details=True), details="{}")
+    claimed, permit = ledger.take("logitrail", "L")
+    assert (claimed.result, permit) == ("claimed", None)
+
+
+def test_an_order_is_accepted_and_its_first_confirm_permitted_at_once(ledger):
+    """One round trip; the intent is written, and the order is claimed."""
+    opened, (claimed, permit) = ledger.open_and_take(an_order())
+    assert (opened.result, claimed.result, permit.result) == ("opened", "claimed", "permitted")
+    assert recount(ledger)["R1"] == permit.order
+    assert ledger.claim("relograde", "R1").result == "busy"
+
+
+def test_a_repeated_message_takes_nothing(ledger, clock):
+    """Its order is known, and looked at when it is due, by whoever the dispatcher rings for."""
+    ledger.open_and_take(an_order())
+    clock.advance(LEASE + 1)
+    opened, taken = ledger.open_and_take(an_order())
+    assert (opened.result, taken.claimed.result, taken.permit) == ("known", "later", None)
+
+
+def test_an_order_that_was_withdrawn_before_is_not_taken(ledger):
+    """Nor one whose message conflicts with what is known."""
+    ledger.mark_withdrawn("relograde", "R1")
+    opened, taken = ledger.open_and_take(an_order())
+    assert (opened.result, taken.claimed.result) == ("withdrawn", "not_due")
+    ledger.open(an_order("R2"))
+    opened, taken = ledger.open_and_take(an_order("R2", reference="another"))
+    assert (opened.result, opened.differs) == ("conflict", "reference")
+
+
+def test_a_lane_without_room_accepts_all_the_same(client, policies, clock):
+    """No call is taken from those that wait."""
+    ledger = make_ledger(client, policies, clock, calls_per_minute=1)
+    ledger.open_and_take(an_order("A"))
+    opened, taken = ledger.open_and_take(an_order("B"))
+    assert (opened.result, taken.claimed.result, taken.permit) == ("opened", "later", None)
+    ledger.hold("relograde", None, "n")
+    assert ledger.open_and_take(an_order("C"))[1].claimed.result == "held"
+    recount(ledger)
+
+
+def test_a_server_that_forgot_the_scripts_learns_them_again(ledger):
+    """A restart, or SCRIPT FLUSH: each runs once all the same."""
+    ledger.open_and_take(an_order("A"))
+    ledger.scripts.client.script_flush()
+    opened, (claimed, permit) = ledger.open_and_take(an_order("B"))
+    assert (opened.result, claimed.result, permit.result) == ("opened", "claimed", "permitted")
+    ledger.open(an_order("C"))
+    ledger.scripts.client.script_flush()
+    assert ledger.take("relograde", "C").permit.result == "permitted"
+    assert {order.attempts for order in recount(ledger).values()} == {1}
+
+
 # --- permit --------------------------------------------------------------------------------------------------------
 
 

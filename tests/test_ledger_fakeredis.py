@@ -70,7 +70,7 @@ def test_outcomes_and_messages(ledger, clock):
     messages = Messages(ledger.scripts, ("task",), 86400.0)
     ledger.mark_withdrawn("relograde", "R1")
     assert ledger.open(an_order()).result == "withdrawn"
-    (first,) = outbox.take("task", 9, 30, 0)
+    (first,) = outbox.take("task", 1, 30, 0)
     assert outbox.later(first) == ["later"]
     assert outbox.delivered("relograde", "R1", 1, "task") == "delivered"
     assert messages.refuse("invalid_message", "x", {}, {}) == "message/1"

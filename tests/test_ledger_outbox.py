@@ -107,7 +107,7 @@ def test_the_next_task_goes_at_once_when_the_one_before_was_sent(ledger, outbox,
     """It waits for the sending, and not for half a minute."""
     ledger.open(an_order())
     turn(ledger, "R1", FINISHED)
-    (first,) = taken(outbox, "task")
+    (first,) = outbox.take("task", 1, 30, 0)
     outbox.later(first)
     clock.advance(1)
     assert types(taken(outbox, "task")) == ["confirmed"]
@@ -116,7 +116,7 @@ def test_the_next_task_goes_at_once_when_the_one_before_was_sent(ledger, outbox,
 def test_a_task_waits_only_until_the_one_before_was_sent(ledger, outbox, clock):
     """A Celery task is acknowledged later; the next need not wait for that."""
     ended(ledger)
-    (first,) = taken(outbox, "task")
+    (first,) = outbox.take("task", 1, 30, 0)
     clock.advance(1)
     assert taken(outbox, "task") == []
     outbox.later(first)
@@ -124,12 +124,22 @@ def test_a_task_waits_only_until_the_one_before_was_sent(ledger, outbox, clock):
     assert sorted(types(taken(outbox, "task"))) == ["accepted", "confirmed"]
 
 
+def test_tasks_of_one_order_leave_together_in_their_order(ledger, outbox, clock):
+    """One round takes them all, since it sends them one after the other; also when it has to send them again."""
+    ended(ledger)
+    assert types(taken(outbox, "task")) == ["accepted", "confirmed"]
+    assert taken(outbox, "task") == []
+    clock.advance(31)
+    assert types(taken(outbox, "task")) == ["accepted", "confirmed"]
+
+
 def test_a_failed_post_says_nothing_of_the_task(ledger, outbox, clock):
     """The task of the first outcome was never sent, so the second still waits for it, on either channel."""
     ended(ledger)
     (post,) = taken(outbox, "post")
     outbox.later(post)
-    assert types(taken(outbox, "task")) == ["accepted"]
+    assert types(outbox.take("task", 1, 30, 0)) == ["accepted"]
+    assert taken(outbox, "task") == []
 
 
 def test_retries_follow_the_schedule_with_the_same_id(ledger, outbox, clock):

@@ -4,7 +4,12 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import redis
+from conftest import an_order, recount
 
+from worker.answers import Confirmed, Line
+from worker.executor import Executor
+from worker.ledger import Opened
 from worker.threads import Threads
 
 
@@ -13,7 +18,7 @@ def hanging():
     """An executor whose steps wait until they are let go, and its threads: two for each supplier."""
     gate, entered = threading.Event(), threading.Semaphore(0)
 
-    def step(supplier: str, order_id: str, *, direct: bool = False) -> str:
+    def step(supplier: str, order_id: str) -> str:
         entered.release()
         gate.wait(30)
         return "done"
@@ -31,7 +36,7 @@ def test_a_supplier_that_hangs_takes_its_share_and_no_more(hanging):
     threads, _, _ = hanging
     assert [threads.start("logitrail", f"L{number}") for number in range(4)] == [True, True, False, False]
     assert threads.step("logitrail", "L9") == "no_thread"
-    assert threads.start("relograde", "R1", direct=True)
+    assert threads.start("relograde", "R1")
 
 
 def test_a_thread_that_is_done_is_free_again(hanging):
@@ -61,3 +66,43 @@ def test_a_pool_that_has_ended_takes_nothing_and_keeps_nothing(hanging):
     threads, _, _ = hanging
     threads._pool.shutdown()
     assert [threads.start("relograde", f"R{number}") for number in range(5)] == [False] * 5
+
+
+def test_a_new_order_takes_its_first_step_beside_the_door(ledger):
+    """While the supplier has a thread to spare; else it is accepted and no more."""
+    gate, entered = threading.Event(), threading.Semaphore(0)
+
+    def confirm(*words, **more):
+        entered.release()
+        gate.wait(30)
+        return Confirmed(lines=(Line("1", "finished", True),))
+
+    client = SimpleNamespace(confirm=confirm)
+    executor = Executor(ledger, ledger.policies, {("relograde", None): client})
+    threads = Threads(executor, 1, SimpleNamespace())  # type: ignore[arg-type]
+    try:
+        assert threads.accept(an_order("A"), None).result == "opened"
+        assert entered.acquire(timeout=30)
+        assert threads.accept(an_order("A"), None).result == "known"
+        assert threads.accept(an_order("B"), None).result == "opened"
+    finally:
+        gate.set()
+        threads._pool.shutdown()
+    assert {name: order.state for name, order in recount(ledger).items()} == {"A": "confirmed", "B": "accepted"}
+    assert not threads.start("relograde", "B"), "the pool has ended"
+
+
+def test_a_share_comes_back_whatever_accepting_comes_to(hanging):
+    """An order that takes no step, and a ledger out of reach."""
+    threads, _, _ = hanging
+    threads.executor.open = lambda order, details: (Opened("known"), None)
+    assert [threads.accept(an_order(), None).result for _ in range(3)] == ["known"] * 3
+
+    def away(order, details):
+        raise redis.ConnectionError("away")
+
+    threads.executor.open = away
+    for _ in range(3):
+        with pytest.raises(redis.ConnectionError):
+            threads.accept(an_order(), None)
+    assert threads.start("relograde", "R1")

@@ -21,8 +21,10 @@ log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")
 """The arguments that Flower, events and logs may show, short enough for a column of Flower's table."""
 SHOWN_LENGTH = 64
-EVENTS_EVERY = 0.25
-"""Seconds between two publications of events; 24 events, Celery's limit, go at once."""
+EVENTS_EVERY = 0.5
+"""Seconds between two publications of events."""
+EVENTS_TOGETHER = 200
+"""Events that go at once, without waiting for that."""
 ETA_AHEAD = timedelta(hours=1)
 """A message that asks to be held longer than this is refused: it would sit in one worker's memory."""
 
@@ -104,6 +106,7 @@ class Events(bootsteps.StartStopStep):
     def start(self, c: Any) -> None:
         """Begins anew with each connection."""
         self.stop(c)
+        c.event_dispatcher.buffer_limit = EVENTS_TOGETHER
         c.publishing_events = c.timer.call_repeatedly(EVENTS_EVERY, c._flush_events)
 
     def stop(self, c: Any) -> None:

@@ -17,7 +17,7 @@ from schemas.order import Order
 from worker import boundaries, operations
 from worker.answers import Answer
 from worker.executor import Executor
-from worker.ledger import Ledger
+from worker.ledger import Ledger, Opened
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox, parse_id
 from worker.policy import NOTICE, Call
@@ -49,15 +49,15 @@ class Doors:
         messages: Messages,
         outbox: Outbox,
         executor: Executor,
-        start: Callable[[str, str], object] | None = None,
+        accept: Callable[[Order, str | None], Opened] | None = None,
     ) -> None:
-        """`start` takes the first step of an order that was just accepted; by default it is left to the dispatcher."""
+        """`accept` opens an order and begins its first step; by default that is left to the dispatcher."""
         self.settings = settings
         self.ledger = ledger
         self.messages = messages
         self.outbox = outbox
         self.executor = executor
-        self.start = start
+        self.accept = accept or ledger.open
 
     def receive(self, door: str, args: Any, kwargs: Any) -> str:
         """Takes one message for `door`; returns what came of it, a static word."""
@@ -114,19 +114,18 @@ class Doors:
     def _orders_confirm(self, data: dict[str, Any]) -> str:
         order = self._requested(data)
         details = None if data["details"] is None else _json(data["details"])
-        opened = self.ledger.open(order, details)
-        boundaries.reach(boundaries.ORDER_OPENED)
+        opened = self.accept(order, details)
         if opened.result == "conflict":
             raise Refused("conflicting_request", _conflict(opened.differs))
-        if opened.result == "opened" and self.start:
-            self.start(order.supplier, order.order_id)
         return opened.result
 
     def _requested(self, data: dict[str, Any]) -> Order:
-        supplier, now = data["supplier"], self.ledger.time()
+        supplier, now = data["supplier"], self.ledger.recent_time()
         if data["account"] not in self.settings.accounts[supplier]:
             raise Refused("invalid_message", "account: Unknown account.")
         created = data["created_at"].timestamp() if data["created_at"] else None
+        if created is not None and created > now:
+            now = self.ledger.time()
         if created is not None and created > now + AHEAD.total_seconds():
             raise Refused("invalid_message", f"created_at: More than {AHEAD.seconds} seconds ahead.")
         created = None if created is None else min(created, now)

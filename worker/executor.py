@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import redis
@@ -12,7 +13,7 @@ import redis
 from schemas.order import Order
 from worker import boundaries
 from worker.answers import Answer
-from worker.ledger import Ledger, Permit, Reply
+from worker.ledger import Ledger, Opened, Permit, Reply, Taken
 from worker.policy import CONFIRM, READ, Call, Policy, Step
 from worker.suppliers.http import Gate
 
@@ -38,22 +39,32 @@ class Executor:
         self.jitter = jitter
         self.monotonic = monotonic
 
-    def step(self, supplier: str, order_id: str, *, direct: bool = False) -> str:
-        """One turn of one order; returns what came of it, a static word. Raises `redis.RedisError` before the call.
+    def step(self, supplier: str, order_id: str) -> str:
+        """One turn of one order; returns what came of it, a static word. Raises `redis.RedisError` before the call."""
+        started = self.monotonic()
+        return self._go_on(self.ledger.take(supplier, order_id), started)
 
-        `direct`: without having been dispatched, which the ledger allows when the lane is free.
-        """
-        claimed = self.ledger.claim(supplier, order_id, direct=direct)
+    def open(self, order: Order, details: str | None) -> tuple[Opened, Callable[[], str] | None]:
+        """Accepts an order; with it comes its first step, to be made now, when its lane has room for all that wait."""
+        started = self.monotonic()
+        opened, taken = self.ledger.open_and_take(order, details)
+        boundaries.reach(boundaries.ORDER_OPENED)
+        return opened, partial(self._go_on, taken, started) if taken.claimed.result == "claimed" else None
+
+    def _go_on(self, taken: Taken, started: float) -> str:
+        """`started`: when the ledger was asked, by our own clock."""
+        claimed, permit = taken
         if claimed.result != "claimed" or claimed.order is None:
             return claimed.result
         boundaries.reach(boundaries.CLAIMED)
-        order, policy = claimed.order, self.policies[supplier]
-        plan = policy.next_call(order, claimed.now)
-        if isinstance(plan, Step):
-            return self._apply(order, plan, claimed, None, None)
-        details = self.ledger.details(order) if plan.details else None
-        started = self.monotonic()
-        permit = self.ledger.permit(claimed, plan)
+        order, policy, details = claimed.order, self.policies[claimed.order.supplier], None
+        if permit is None:
+            plan = policy.next_call(order, claimed.now)
+            if isinstance(plan, Step):
+                return self._apply(order, plan, claimed, None, None)
+            details = self.ledger.details(order) if plan.details else None
+            started = self.monotonic()
+            permit = self.ledger.permit(claimed, plan)
         if permit.result == "unpayable":
             return self._apply(order, policy.unpayable(order, permit.now), claimed, None, None)
         if permit.result != "permitted":

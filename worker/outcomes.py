@@ -74,6 +74,8 @@ class Teller:
         self.publish = publish
         self.post = post
         self.backlog = backlog
+        self.pressed = False
+        """Whether the last round took as many as it may: more are waiting."""
         self._is_behind = False
         self._look_at = 0.0
         self._pool = ThreadPoolExecutor(POSTS_AT_ONCE, thread_name_prefix="post")
@@ -83,6 +85,7 @@ class Teller:
         """Takes what is due on every channel and sends it; returns how many were taken. A POST that hangs is not waited
         for: others go on beside it."""
         min_age = 0.0 if self.outbox.scripts.server.synced else SYNC_AGE
+        self.pressed = False
         taken = [delivery for channel in self.outbox.channels for delivery in self._take(channel, min_age)]
         if not taken:
             return 0
@@ -99,11 +102,14 @@ class Teller:
         wait(self._posts)
 
     def _take(self, channel: str, min_age: float) -> list[Delivery]:
-        if channel == "task":
-            return self.outbox.take(channel, BATCH, HOLD, min_age, first_only=self._behind())
         self._posts = {post for post in self._posts if not post.done()}
-        free = POSTS_AT_ONCE - len(self._posts)
-        return self.outbox.take(channel, free, HOLD, min_age) if free > 0 else []
+        tasks = channel == "task"
+        limit = BATCH if tasks else POSTS_AT_ONCE - len(self._posts)
+        if limit <= 0:
+            return []
+        taken = self.outbox.take(channel, limit, HOLD, min_age, first_only=tasks and self._behind())
+        self.pressed |= len(taken) >= limit
+        return taken
 
     def _behind(self) -> bool:
         """Whether too many messages wait; looked at once a second."""

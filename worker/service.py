@@ -1,7 +1,7 @@
 """One process' parts, put together from the settings: the only place that knows them all."""
 
 from collections.abc import Callable
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 import redis
@@ -87,8 +87,7 @@ class Service:
     @cached_property
     def doors(self) -> Doors:
         """What the tasks call."""
-        start = partial(self.threads.start, direct=True)
-        return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor, start)
+        return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor, self.threads.accept)
 
     def teller(self, publish: Callable[[list[dict[str, Any]]], None], backlog: Callable[[], int]) -> Teller:
         """A deliverer of outcomes, over the channels of the settings."""

@@ -7,10 +7,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import redis
 
+from schemas.order import Order
 from worker.executor import Executor
+from worker.ledger import Opened
 from worker.rechecks import Rechecks
 
 log = logging.getLogger("countersign.step")
@@ -27,32 +30,47 @@ class Threads:
 
     def step(self, supplier: str, order_id: str) -> str:
         """One step in the caller's thread; `no_thread` when the supplier has its share, and the bell rings again."""
-        share = self._shares[supplier]
-        if not share.acquire(blocking=False):
+        if not self._shares[supplier].acquire(blocking=False):
             return "no_thread"
         try:
             return self.executor.step(supplier, order_id)
         finally:
-            share.release()
+            self._shares[supplier].release()
 
-    def start(self, supplier: str, order_id: str, *, direct: bool = False) -> bool:
-        """One step beside the caller; False when the supplier has its share. `direct`: without having been dispatched.
+    def start(self, supplier: str, order_id: str) -> bool:
+        """One step beside the caller; False when the supplier has its share.
 
         Whatever goes wrong here, the order is in the ledger and the dispatcher finds it. The pool's threads are waited
         for when the process ends, so a stopping worker finishes its calls.
         """
-        fields = {"supplier": supplier, "order_id": order_id}
-        return self._beside(supplier, lambda: self.executor.step(supplier, order_id, direct=direct), "step", fields)
+        turn = partial(self.executor.step, supplier, order_id)
+        free = self._shares[supplier].acquire(blocking=False)
+        return free and self._beside(supplier, turn, "step", {"supplier": supplier, "order_id": order_id})
+
+    def accept(self, order: Order, details: str | None) -> Opened:
+        """Opens an order, and makes its first step beside the caller when the supplier has a thread to spare."""
+        supplier = order.supplier
+        if not self._shares[supplier].acquire(blocking=False):
+            return self.executor.ledger.open(order, details)
+        step = None
+        try:
+            opened, step = self.executor.open(order, details)
+        finally:
+            if step is None:
+                self._shares[supplier].release()
+        if step:
+            self._beside(supplier, step, "step", {"supplier": supplier, "order_id": order.order_id})
+        return opened
 
     def page(self, supplier: str, account: str | None) -> bool:
         """The turn of a page beside the caller; False as above: its reservation then ends, and its turn comes again."""
-        fields = {"supplier": supplier, "account": account}
-        return self._beside(supplier, lambda: self.rechecks.turn(supplier, account), "page", fields)
+        turn = partial(self.rechecks.turn, supplier, account)
+        free = self._shares[supplier].acquire(blocking=False)
+        return free and self._beside(supplier, turn, "page", {"supplier": supplier, "account": account})
 
     def _beside(self, supplier: str, turn: Callable[[], object], name: str, fields: Mapping[str, str | None]) -> bool:
+        """In a thread of the pool, which gives back the share that the caller took."""
         share = self._shares[supplier]
-        if not share.acquire(blocking=False):
-            return False
         try:
             self._pool.submit(_run, turn, name, fields).add_done_callback(lambda _: share.release())
         except RuntimeError:  # the process is ending

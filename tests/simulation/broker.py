@@ -98,14 +98,14 @@ class Broker:
                 again = lambda message=message: None if message.done else self._deliver(message)  # noqa: E731
                 self.world.scheduler.at(self.world.clock.now + seconds, again)
 
-    def start(self, worker: Worker, supplier: str, order_id: str, *, direct: bool) -> None:
-        """A step that a worker starts beside its door or its dispatcher."""
+    def start(self, worker: Worker, order_id: str, step: Callable[[], object]) -> None:
+        """A step that a worker starts beside its door or its dispatcher; what its door has claimed goes with it."""
         self.started += 1
-        self.beside(worker, "step", order_id, lambda: worker.executor.step(supplier, order_id, direct=direct))
+        self.beside(worker, "step", order_id, step)
 
     def beside(self, worker: Worker, name: str, order_id: str | None, what: Callable[[], object]) -> None:
         """An action of its own that ends with its process."""
-        incarnation = worker.incarnation
+        incarnation, current = worker.incarnation, self.world.scheduler.current
 
         def run() -> None:
             try:
@@ -115,7 +115,9 @@ class Broker:
 
         def begin() -> Actor | None:
             alive = worker.incarnation == incarnation
-            return self.world.begin(Actor(name, worker, order_id, run)) if alive else None
+            actor = Actor(name, worker, order_id, run)
+            actor.claim = current.claim if current else None
+            return self.world.begin(actor) if alive else None
 
         self.world.scheduler.at(self.world.clock.now, begin)
 

@@ -27,14 +27,15 @@ def _lua(name: str, script: str, old: str, new: str) -> Mutant:
 SEND_FIRST = Mutant(
     "the intent is written after the send",
     (
+        (LUA.format("permit"), "if order.kind ~= 'confirm' or late or order.details then", "if true then"),
         (
             EXECUTOR,
-            "        permit = self.ledger.permit(claimed, plan)\n",
-            "        early = None\n"
-            "        if plan.kind == CONFIRM:\n"
-            "            client = self.clients[order.supplier, order.account]\n"
-            "            early = client.confirm(order.order_id, Gate(started, 5.0), host=plan.host, details=None)\n"
-            "        permit = self.ledger.permit(claimed, plan)\n",
+            "            permit = self.ledger.permit(claimed, plan)\n",
+            "            early = None\n"
+            "            if plan.kind == CONFIRM:\n"
+            "                client = self.clients[order.supplier, order.account]\n"
+            "                early = client.confirm(order.order_id, Gate(started, 5.0), host=plan.host, details=None)\n"
+            "            permit = self.ledger.permit(claimed, plan)\n",
         ),
         (EXECUTOR, "answer = self._ask(permit, gate, details)", "answer = early or self._ask(permit, gate, details)"),
     ),
@@ -45,6 +46,7 @@ CONFIRMS = "            return Call(kind=CONFIRM, details=order.details, host=or
 MUTANTS = (
     SEND_FIRST,
     _lua("an intent without its send_by", "permit", "'send_by', ts(now + window), ", ""),
+    _lua("a confirm is permitted unseen although a question is due", "permit", "order.kind ~= 'confirm' or late", "late"),
     _lua("no fencing", "write", "if order.claim ~= args.claim then return reply({result = 'stale', lane = changed, pages_off = pages_off}) end", ""),
     _lua("no lease", "claim", "if order.claim and tonumber(order.lease_until) > now then return reply({result = 'busy'}) end", ""),
     _one("a requeue confirms first", OPERATIONS, "must_ask=True", "must_ask=False"),
@@ -156,15 +158,5 @@ MUTANTS = (
     _one("lines that were not settled are not read again", POLICY, "looks = () if all(line.settled for line in answer.lines) else CANCELLED_LOOKS", "looks = ()"),
     _one("what changes after the end is not told", POLICY, 'event="updated", tells=(("order.updated", None),), proof=True', 'event="updated"'),
     _one("a delivered line is lost to a poorer view", POLICY, '"finished" if old.get("deliverable") and old["status"] == "finished" else line.status', "line.status"),
-    _lua(
-        "an order dies of a balance from before it came", "funds",
-        "if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then", "if fresh then",
-    ),
-    _lua("a look is dated when it is answered", "lane_settle", "tell_balances(lane, latest.at, args.balances)", "tell_balances(lane, ts(now), args.balances)"),
-    _lua("an old balance is believed", "funds", "local fresh = asked_at > now - args.look_every", "local fresh = asked_at > 0"),
-    _lua(
-        "an order dies of our own arithmetic", "funds",
-        "if micro(amount) > micro(told) then return", "if micro(amount) > micro(told) - micro(spent) - under_way(lane, currency) then return",
-    ),
     _one("an incomplete delivery is confirmed", POLICY, "if self.rules.reads and not (answer.complete and answer.lines):", "if False:"),
 )  # fmt: skip

@@ -58,7 +58,8 @@ def _target(kind: str, name: str, supplier: str) -> OrderPlan:
     if name == "created":
         return OrderPlan(1, supplier, confirms=("lost_request",))
     if name == "says_created":
-        return OrderPlan(1, supplier, ending="pending", settles=200.0, reads=(name,))
+        # Twice: a process that died after its claim leaves an intent to be asked about, when `created` is the truth.
+        return OrderPlan(1, supplier, ending="pending", settles=200.0, reads=(name, name))
     return OrderPlan(1, supplier, confirms=("spoiled_after",), reads=(name,))
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from sandbox.embedded_redis import EmbeddedRedis
+from schemas.order import Order
 from tests.simulation.tap import Tap
-from worker.accounts import Account
 from worker.dead_letters import DeadLetters
 from worker.dispatcher import Dispatcher
 from worker.doors import Doors
 from worker.executor import Executor
-from worker.ledger import Ledger
+from worker.ledger import Ledger, Opened
 from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.ledger import Limits
 from worker.ledger.messages import Messages
@@ -74,6 +74,10 @@ class WatchedScripts(Scripts):
         self._registered = site.registered
         self.world = world
 
+    def run_together(self, room: str, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """One after the other, so that the world may strike between them too."""
+        return [self.run(name, room, **arguments) for name, arguments in calls]
+
     def run(self, name: str, room: str, **arguments: Any) -> dict[str, Any]:
         world = self.world
         world.point(f"{name}?")
@@ -112,23 +116,26 @@ class Worker:
         self.outbox = Outbox(scripts, plan.channels, RETRY)
         clients = {(supplier, None): books for supplier, books in world.books.items()}
         self.executor = Executor(self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter)
-        self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._first)  # type: ignore[arg-type]
+        self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._accept)  # type: ignore[arg-type]
         lanes = [lane for lane in LANES if lane[0] in world.suppliers]
         questions = Questions(LaneCalls(self.ledger), monotonic=world.clock)
         self.rechecks = Rechecks(Pages(self.ledger), self.ledger.policies, questions, clients, world.jitter)
-        self.account = Account(self.ledger, LANES[0], world.books["relograde"], requeues=False, monotonic=world.clock)
         self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring, start=self._start, page=self._page)
         self.dispatcher._tend_at = NEVER
         self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
         self.teller._pool = _Here()  # type: ignore[assignment]
         self.dead_letters = DeadLetters(self.ledger, messages, self.outbox, Views(self.ledger, LANES))
 
-    def _first(self, supplier: str, order_id: str) -> None:
-        self.world.broker.start(self, supplier, order_id, direct=True)
+    def _accept(self, order: Order, details: str | None) -> Opened:
+        """As the threads of a worker do: the first step is an action of its own, and its claim goes with it."""
+        opened, step = self.executor.open(order, details)
+        if step:
+            self.world.broker.start(self, order.order_id, step)
+        return opened
 
     def _start(self, supplier: str, order_id: str) -> bool:
         if self.world.plan.spare:
-            self.world.broker.start(self, supplier, order_id, direct=False)
+            self.world.broker.start(self, order_id, lambda: self.executor.step(supplier, order_id))
         return self.world.plan.spare
 
     def _page(self, supplier: str, account: str | None) -> None:
@@ -153,8 +160,7 @@ def policies(pending_limit: float) -> dict[str, Policy]:
 
 
 def _ledger(world: World, scripts: Scripts) -> Ledger:
-    has_pages, has_accounts = bool(world.plan.pages), bool(world.plan.balance)
-    relograde = Limits(world.plan.per_minute, 60, 50.0, accounts=has_accounts, pages=has_pages)
+    relograde = Limits(world.plan.per_minute, 60, 50.0, pages=bool(world.plan.pages))
     limits = {"relograde": relograde, "logitrail": Limits(0, 60, 35.0)}
     return Ledger(
         scripts,

@@ -15,12 +15,12 @@ local function in_flight()
 end
 if not dying and in_flight() >= args.max_in_flight then return reply({result = 'later'}) end
 if args.direct then
-  local ahead = redis.call('ZCARD', key('ready', lane, 'confirm')) + redis.call('ZCARD', key('ready', lane, 'ask'))
-  local busy = redis.call('ZCARD', key('leases', lane)) + redis.call('ZCARD', key('reserved', lane))
-  local kept = kept_for_look(lane_hash)
-  if ahead > 1 or busy + kept >= args.max_in_flight or calls_left(lane, args.per_minute) < 1 + kept then
-    return reply({result = 'later'})
-  end
+  if order.fence then return reply({result = 'later'}) end
+  -- Room for all that wait, this one among them: then it does not matter who goes first.
+  local wanted = redis.call('ZCARD', key('ready', lane, 'confirm')) + redis.call('ZCARD', key('ready', lane, 'ask'))
+    + redis.call('ZCARD', key('reserved', lane)) + kept_for_look(lane_hash)
+  local free = args.max_in_flight - redis.call('ZCARD', key('leases', lane))
+  if wanted > free or wanted > calls_left(lane, args.per_minute) then return reply({result = 'later'}) end
 end
 local ends = now + args.lease
 local name = key('order', args.id)

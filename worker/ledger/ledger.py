@@ -87,6 +87,13 @@ class Permit:
     window: float = 0.0
 
 
+class Taken(NamedTuple):
+    """A claim, and the permit that came with it; without one, the policy has to say what comes next."""
+
+    claimed: Reply
+    permit: Permit | None = None
+
+
 class Dispatched(NamedTuple):
     """The orders to ring for, when the next one falls due, and whether it is the turn of a page."""
 
@@ -121,25 +128,13 @@ class Ledger:
         """The ledger's clock, seconds since the epoch."""
         return self.scripts.time()
 
+    def recent_time(self) -> float:
+        """The same without asking: it may be a little behind."""
+        return self.scripts.recent_time()
+
     def open(self, order: Order, details: str | None = None) -> Opened:
         """Accepts an order, once; a repeat makes its acceptance and its latest outcome go out again."""
-        policy = self.policies[order.supplier]
-        last_safe = policy.last_safe_moment(order)
-        kind, rank = policy.waits_for(order)
-        answer = self.scripts.run(
-            "open",
-            order.supplier,
-            id=order.order_id,
-            fields={name: value for name, value in _stored(order).items() if name != "state"},
-            details=details,
-            kind=kind,
-            rank=seconds(rank),
-            last_safe=last_safe,
-            channels=self.channels,
-            suspicion=SUSPICION,
-            forget_after=self.retention,
-        )
-        return Opened(answer["result"], answer.get("differs", ""))
+        return _opened(self.scripts.run("open", order.supplier, **self._open(order, details)))
 
     def load(self, supplier: str, order_id: str) -> Reply:
         """The record as it stands (result `ok` or `gone`)."""
@@ -151,19 +146,12 @@ class Ledger:
         return None if text is None else str(text)
 
     def claim(self, supplier: str, order_id: str, *, direct: bool = False) -> Reply:
-        """Takes the lease of a due order: result `claimed`, or why not. `direct`: without having been dispatched."""
-        limits, claim = self.limits[supplier], secrets.token_hex(8)
-        answer = self.scripts.run(
-            "claim",
-            supplier,
-            id=order_id,
-            claim=claim,
-            lease=limits.lease,
-            direct=direct,
-            per_minute=limits.calls_per_minute,
-            max_in_flight=limits.max_in_flight,
-            kills=self._kills(supplier),
-        )
+        """Takes the lease of a due order: result `claimed`, or why not.
+
+        `direct`: of one that was just opened, without having been dispatched.
+        """
+        claim = secrets.token_hex(8)
+        answer = self.scripts.run("claim", supplier, **self._claim(supplier, order_id, claim, direct))
         return dataclasses.replace(_reply(supplier, order_id, answer), claim=claim)
 
     def permit(self, claimed: Reply, call: Call) -> Permit:
@@ -171,32 +159,67 @@ class Ledger:
         order = claimed.order
         if order is None:
             raise ValueError("only a claimed order can be permitted a call")
-        limits = self.limits[order.supplier]
-        answer = self.scripts.run(
-            "permit",
-            order.supplier,
-            id=order.order_id,
-            claim=claimed.claim,
-            kind=call.kind,
-            per_minute=limits.calls_per_minute,
-            window=SEND_WINDOW,
-            way=WAY,
-            last_safe=self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None,
-            host=call.host,
-            look_every=LOOK_EVERY if limits.accounts else None,
-            lease=limits.lease,
-        )
-        if answer["result"] != "permitted":
-            return Permit(answer["result"], float(answer["now"]), order, call)
-        permitted = dataclasses.replace(
-            call,
-            at=float(answer["now"]),
-            passed_at=_float(answer.get("passed_at")),
-            found_at=_float(answer.get("found_at")),
-            probing=answer["probing"],
-        )
-        record = load_order(order.supplier, order.order_id, answer["order"])
-        return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
+        last_safe = self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None
+        words = self._permit(order.supplier, order.order_id, claimed.claim)
+        words |= {"kind": call.kind, "host": call.host, "last_safe": last_safe}
+        return _permit(order, call, self.scripts.run("permit", order.supplier, **words))
+
+    def take(self, supplier: str, order_id: str) -> Taken:
+        """Claims an order, and permits it a confirm that needs no decision in the same round trip."""
+        words, claim = self._take(supplier, order_id, direct=False)
+        return _taken(supplier, order_id, claim, *self.scripts.run_together(supplier, *words))
+
+    def open_and_take(self, order: Order, details: str | None = None) -> tuple[Opened, Taken]:
+        """Accepts an order, and takes it at once when its lane has room for all that wait."""
+        words, claim = self._take(order.supplier, order.order_id, direct=True)
+        opening = ("open", self._open(order, details))
+        opened, *answers = self.scripts.run_together(order.supplier, opening, *words)
+        return _opened(opened), _taken(order.supplier, order.order_id, claim, *answers)
+
+    def _open(self, order: Order, details: str | None) -> dict[str, Any]:
+        policy = self.policies[order.supplier]
+        kind, rank = policy.waits_for(order)
+        return {
+            "id": order.order_id,
+            "fields": {name: value for name, value in _stored(order).items() if name != "state"},
+            "details": details,
+            "kind": kind,
+            "rank": seconds(rank),
+            "last_safe": policy.last_safe_moment(order),
+            "channels": self.channels,
+            "suspicion": SUSPICION,
+            "forget_after": self.retention,
+        }
+
+    def _claim(self, supplier: str, order_id: str, claim: str, direct: bool) -> dict[str, Any]:
+        limits = self.limits[supplier]
+        return {
+            "id": order_id,
+            "claim": claim,
+            "lease": limits.lease,
+            "direct": direct,
+            "per_minute": limits.calls_per_minute,
+            "max_in_flight": limits.max_in_flight,
+            "kills": self._kills(supplier),
+        }
+
+    def _permit(self, supplier: str, order_id: str, claim: str) -> dict[str, Any]:
+        limits = self.limits[supplier]
+        return {
+            "id": order_id,
+            "claim": claim,
+            "per_minute": limits.calls_per_minute,
+            "window": SEND_WINDOW,
+            "way": WAY,
+            "look_every": LOOK_EVERY if limits.accounts else None,
+            "lease": limits.lease,
+        }
+
+    def _take(self, supplier: str, order_id: str, *, direct: bool) -> tuple[list[tuple[str, dict[str, Any]]], str]:
+        claim = secrets.token_hex(8)
+        unseen = {"kind": CONFIRM, "unseen": True, "kills": self._kills(supplier)}
+        permit = self._permit(supplier, order_id, claim) | unseen
+        return [("claim", self._claim(supplier, order_id, claim, direct)), ("permit", permit)], claim
 
     def write(self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None) -> Reply:
         """Applies a step by its claim, or else by the version it was decided on: result `written` or `stale`.
@@ -303,6 +326,31 @@ def _stored(order: Order) -> dict[str, str]:
 def _reply(supplier: str, order_id: str, answer: dict[str, Any]) -> Reply:
     order = load_order(supplier, order_id, answer["order"]) if "order" in answer else None
     return Reply(answer["result"], float(answer["now"]), order)
+
+
+def _opened(answer: dict[str, Any]) -> Opened:
+    return Opened(answer["result"], answer.get("differs", ""))
+
+
+def _permit(order: Order, call: Call, answer: dict[str, Any]) -> Permit:
+    if answer["result"] != "permitted":
+        return Permit(answer["result"], float(answer["now"]), order, call)
+    permitted = dataclasses.replace(
+        call,
+        at=float(answer["now"]),
+        passed_at=_float(answer.get("passed_at")),
+        found_at=_float(answer.get("found_at")),
+        probing=answer["probing"],
+    )
+    record = load_order(order.supplier, order.order_id, answer["order"])
+    return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
+
+
+def _taken(supplier: str, order_id: str, claim: str, claimed: dict[str, Any], permit: dict[str, Any]) -> Taken:
+    reply = dataclasses.replace(_reply(supplier, order_id, claimed), claim=claim)
+    if reply.order is None or permit["result"] == "undecided":
+        return Taken(reply)
+    return Taken(reply, _permit(reply.order, Call(kind=CONFIRM, host=reply.order.host), permit))
 
 
 def _extra(step: Step) -> dict[str, Any]:

@@ -1,7 +1,14 @@
 -- The intent: permits one call and spends it from the budget; a confirm is written down before its first byte leaves.
--- args: id, claim, kind, per_minute, window, way, last_safe, host, look_every, lease
+-- `unseen`: asked for together with the claim, before anybody has seen the order. Then nothing but a confirm that needs no
+-- decision is permitted: the order waits for one, it is not too late, and nothing is to be sent with it.
+-- args: id, claim, kind, per_minute, window, way, last_safe, host, look_every, lease, unseen, kills
 local order = get(args.id)
 if not order or order.claim ~= args.claim or tonumber(order.lease_until) <= now then return reply({result = 'stale'}) end
+if args.unseen then
+  args.last_safe, args.host = args.kills and tonumber(order.rank) or nil, tonumber(order.host or 0)
+  local late = args.last_safe and now > args.last_safe
+  if order.kind ~= 'confirm' or late or order.details then return reply({result = 'undecided'}) end
+end
 local lane = lane_of(order)
 local lane_hash = hash(key('lane', lane))
 local function refuse(why)
