@@ -271,6 +271,13 @@ def test_a_forecast_of_nothing(run):
     assert "relograde: no order waits for a confirm" in run("orders", "forecast")
 
 
+def test_a_forecast_of_who_cannot_be_late(run):
+    """Logitrail's orders wait too, but there is nothing that they could miss."""
+    run("orders", "confirm", "logitrail", HEX, "--reference", "shop-1")
+    assert run.json("orders", "forecast")["lanes"]["logitrail"]["to_confirm"] is None
+    assert "logitrail: its orders have no deadline\n" in run("orders", "forecast")
+
+
 def test_a_forecast_says_what_will_be_confirmed(run):
     """By when, and how much time the tightest has."""
     confirm(run, "T-1")

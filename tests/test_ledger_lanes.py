@@ -252,6 +252,7 @@ def test_nobody_is_rung_for_without_budget(client, policies, clock):
     ledger = make_ledger(client, policies, clock, calls_per_minute=2)
     opened(ledger, "A", "B", "C")
     assert rung(ledger) == ["A", "B"]
+    assert rung(ledger) == []
     turn(ledger, "A", FINISHED)
     turn(ledger, "B", FINISHED)
     assert rung(ledger) == []

@@ -5,7 +5,8 @@ is wanted and may be made stands in the ledger: at most one a minute, whoever as
 """
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker import operations
@@ -24,10 +25,19 @@ TICK = 1.0
 class Account:
     """The accounts behind one lane. `requeues`: letters that the balance pays for are put back by themselves."""
 
-    def __init__(self, ledger: Ledger, lane: tuple[str, str | None], client: Any, *, requeues: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        lane: tuple[str, str | None],
+        client: Any,
+        *,
+        requeues: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.ledger = ledger
         self.funds = FundsViews(ledger)
         self.lane_calls = LaneCalls(ledger)
+        self.questions = Questions(self.lane_calls, monotonic)
         self.supplier, self.account = lane
         self.client = client
         self.requeues = requeues
@@ -35,7 +45,7 @@ class Account:
 
     def turn(self) -> float:
         """A look, if one is wanted and permitted; returns the seconds until the next turn."""
-        asked = Questions(self.lane_calls).ask(
+        asked = self.questions.ask(
             self.supplier, self.account, ACCOUNT, LOOK_EVERY, self.client.accounts, wanted=self._awaited_by_letters()
         )
         if isinstance(asked, str):

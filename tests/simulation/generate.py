@@ -48,7 +48,8 @@ def plan(seed: int) -> Plan:
         spare=rng.random() < 0.5,
     )
     paged = made.per_minute and suppliers == ("relograde",) and rng.random() < 0.5
-    return _with_pages(rng, made) if paged else made
+    made = _with_pages(rng, made) if paged else made
+    return _with_money(random.Random(-seed), made) if "relograde" in suppliers else made
 
 
 def _with_pages(rng: random.Random, made: Plan) -> Plan:
@@ -67,6 +68,31 @@ def _with_pages(rng: random.Random, made: Plan) -> Plan:
     pages = rng.choice(("true", "true", "stuck", "early"))
     few = rng.choice((3, 5, 8, made.per_minute))
     return replace(made, orders=orders, faults=(*made.faults, *struck), per_minute=few, pages=pages)
+
+
+def _with_money(rng: random.Random, made: Plan) -> Plan:
+    """An account that may be too small, and that is filled up or not; the supplier refuses by what it holds alone."""
+    if rng.random() < 0.6:
+        return made
+    orders = tuple(
+        replace(
+            order,
+            amount=rng.choice(("5", "10", "10.50", "20", "")) if order.supplier == "relograde" else "",
+            confirms=tuple("ok" if name == "insufficient_balance" else name for name in order.confirms),
+        )
+        for order in made.orders
+    )
+    filled = [
+        Event("top_up", rng.choice((1.0, 30.0, 100.0, 400.0, 5000.0, 80000.0)), seconds=rng.choice((5.0, 10.0, 40.0)))
+        for _ in range(rng.choice((0, 1, 1, 2)))
+    ]
+    again = [
+        Event("requeue", filling.at + rng.choice((-20.0, 1.0, 30.0, 300.0)), rng.choice(orders).number)
+        for filling in filled
+        if filling.at >= 30.0 and rng.random() < 0.6
+    ]
+    balance = rng.choice(("0", "5", "10", "15", "1000"))
+    return replace(made, orders=orders, balance=balance, events=(*made.events, *filled, *again))
 
 
 def _order(rng: random.Random, number: int, suppliers: tuple[str, ...]) -> OrderPlan:

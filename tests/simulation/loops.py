@@ -30,6 +30,8 @@ NEAR = 0.25
 LATE = 0.002
 """Seconds by which a turn comes after what it is for."""
 TEND = 1.0
+LOOK = 3.0
+"""Seconds between two tries to look at the accounts."""
 NEVER = float("inf")
 
 Wish = tuple[float, Callable[[], Any]]
@@ -45,6 +47,7 @@ class Waits:
     free: float
     warning: float
     outbox: float
+    look: float
 
 
 class Loops:
@@ -53,7 +56,8 @@ class Loops:
     def __init__(self, world: World) -> None:
         self.world = world
         self.turns = 0
-        self._not_before = {"dispatch": 0.0, "tell": 0.0, "tend": 0.0}
+        self._not_before = {"dispatch": 0.0, "tell": 0.0, "tend": 0.0, "look": 0.0}
+        self._pace = {"tell": world.plan.pace, "look": LOOK}
         self._in_vain = 0
         self._seen: dict[str, Waits] = {}
         self._tend_at = NEVER
@@ -83,6 +87,9 @@ class Loops:
                 yield max(soon, self._not_before["dispatch"]), self._dispatch
         yield max(min(waits.due for waits in seen) + LATE, self._not_before["dispatch"]), self._dispatch
         yield max(min(waits.outbox for waits in seen) + LATE, self._not_before["tell"]), self._tell
+        relograde = self._seen.get("relograde")
+        if self.world.plan.balance and relograde:
+            yield max(relograde.look + LATE, self._not_before["look"]), lambda: self._turn("look", "look", _look)
         warning = min(waits.warning for waits in seen) + LATE
         yield min(self._tend_at, max(warning, self._not_before["tend"])), self._tend
 
@@ -97,7 +104,7 @@ class Loops:
         )
         times = iter(map(float, found.split()))
         for room in rooms:
-            self._seen[room] = Waits(room, *islice(times, 5))
+            self._seen[room] = Waits(room, *islice(times, 6))
 
     def _dispatch(self) -> Actor | None:
         now = self.world.clock.now
@@ -129,7 +136,7 @@ class Loops:
 
     def _turn(self, kind: str, name: str, what: Callable[[Any], Any]) -> Actor | None:
         self.turns += 1
-        self._not_before[kind] = self.world.clock.now + (self.world.plan.pace if kind == "tell" else SHORTEST)
+        self._not_before[kind] = self.world.clock.now + self._pace.get(kind, SHORTEST)
         worker = self.world.worker(self.turns)
         if worker.frozen_until > self.world.clock.now:
             self._not_before[kind] = worker.frozen_until
@@ -143,6 +150,10 @@ class Loops:
                 self.world.note("no ledger")
 
         return Actor(name, worker, None, run)
+
+
+def _look(worker: Any) -> None:
+    worker.account.turn()
 
 
 def _nothing() -> None:

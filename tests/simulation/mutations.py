@@ -158,5 +158,15 @@ MUTANTS = (
     _one("lines that were not settled are not read again", POLICY, "looks = () if all(line.settled for line in answer.lines) else CANCELLED_LOOKS", "looks = ()"),
     _one("what changes after the end is not told", POLICY, 'event="updated", tells=(("order.updated", None),), proof=True', 'event="updated"'),
     _one("a delivered line is lost to a poorer view", POLICY, '"finished" if old.get("deliverable") and old["status"] == "finished" else line.status', "line.status"),
+    _lua(
+        "an order dies of a balance from before it came", "funds",
+        "if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then", "if fresh then",
+    ),
+    _lua("a look is dated when it is answered", "lane_settle", "tell_balances(lane, latest.at, args.balances)", "tell_balances(lane, ts(now), args.balances)"),
+    _lua("an old balance is believed", "funds", "local fresh = asked_at > now - args.look_every", "local fresh = asked_at > 0"),
+    _lua(
+        "an order dies of our own arithmetic", "funds",
+        "if micro(amount) > micro(told) then return", "if micro(amount) > micro(told) - micro(spent) - under_way(lane, currency) then return",
+    ),
     _one("an incomplete delivery is confirmed", POLICY, "if self.rules.reads and not (answer.complete and answer.lines):", "if False:"),
 )  # fmt: skip

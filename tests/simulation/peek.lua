@@ -1,7 +1,7 @@
 -- When the ledger next has something to do, for the loops that would look four times a second.
 -- KEYS: the bases of the rooms; ARGV: now, how many seconds before the last safe moment the web app is warned, channels.
--- Returns five numbers for each room, as one text: when something is due, how much is ready, until when
--- that is blocked, the next warning, the next outcome; or inf.
+-- Returns six numbers for each room, as one text: when something is due, how much is ready, until when
+-- that is blocked, the next warning, the next outcome, the next look at the accounts; or inf.
 local now, found = ARGV[1], {}
 local function add(text) found[#found + 1] = text or 'inf' end
 local function first(name) return redis.call('ZRANGE', name, 0, 0, 'WITHSCORES')[2] end
@@ -26,6 +26,8 @@ for _, base in ipairs(KEYS) do
     warning = string.format('%.6f', math.max(tonumber(near[2]) - tonumber(ARGV[2]), fresh_until))
   end
   for channel = 3, #ARGV do outbox = sooner(outbox, first(base .. 'outbox:' .. ARGV[channel])) end
-  add(first(base .. 'due:-')) add(tostring(ready)) add(free) add(warning) add(outbox)
+  local held, probe_at, look = unpack(redis.call('HMGET', base .. 'lane:-', 'held', 'probe_at', 'look_at'))
+  if (held == 'unauthorized' or held == 'forbidden') and ready > 0 then look = sooner(look, probe_at) end
+  add(first(base .. 'due:-')) add(tostring(ready)) add(free) add(warning) add(outbox) add(look)
 end
 return table.concat(found, ' ')

@@ -96,6 +96,9 @@ class People:
 
         return Actor("operator", None, plan.order_id, run)
 
+    def _top_up(self, event: Event, plan: OrderPlan | None) -> None:
+        self.world.bank.top_up(event.seconds)
+
     def _hold(self, event: Event, plan: OrderPlan | None) -> None:
         self._lane(event.word, True, event.seconds)
 

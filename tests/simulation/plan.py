@@ -23,6 +23,8 @@ class OrderPlan:
     settles: float = 60.0
     earlier: float = 0.0
     details: bool = False
+    amount: str = ""
+    """What the supplier charges for it, where that is told; one currency."""
     hooks: tuple[tuple[float, str, bool, int], ...] = ()
 
     @property
@@ -77,6 +79,8 @@ class Plan:
     """Seconds between two rounds of the tellers, at least."""
     spare: bool = False
     """The workers have threads to spare: what their dispatchers pick they start themselves, without a bell."""
+    balance: str = ""
+    """What the Relograde account holds at the start; without it every order is paid for. `top_up` events add to it."""
     pages: str = ""
     """Whether pages of Relograde's list are used, and what they show: the truth, stuck (an end as pending) or early."""
 

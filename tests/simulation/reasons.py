@@ -22,6 +22,7 @@ REFUSED = (
     "invalid_request",
     "unrecognised_answer",
 )
+NOT_SENT = "balance too low, not sent"
 HARMLESS = ("incomplete_delivery", "pending_too_long")
 """Reasons for which the supplier may have the order confirmed: it is not a failure, a human looks at it."""
 
@@ -35,6 +36,8 @@ def unjustified(world: World, plan: OrderPlan, entry: Entry, record: dict[str, s
     if entry.status == "finished" and plan.ending != "incomplete":
         return "the supplier has finished it"
     said = [visit.answer for visit in entry.visits if visit.delivered]
+    if reason == "insufficient_balance" and record.get("detail") == NOT_SENT:
+        return None if world.forgot else world.bank.too_poor(plan, record)
     if reason in REFUSED:
         refused = any(isinstance(answer, say.Rejected) and answer.reason == reason for answer in said)
         return None if refused else "no answer said so"

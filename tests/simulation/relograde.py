@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation import behaviours as do
+from tests.simulation.bank import Bank
 from tests.simulation.books import Books, Entry, Visit
 from worker import answers as say
 from worker.suppliers.connections import TooLate
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 DAY = 86400.0
 UNSETTLED = 600.0
@@ -20,6 +25,14 @@ class Relograde(Books):
 
     supplier = "relograde"
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.bank = Bank(world)
+
+    def accounts(self, gate: Any) -> dict[str, Decimal] | say.Answer:
+        """What the account holds."""
+        return self.bank.tell(self.world.window(self.supplier), gate)
+
     def judge(self, entry: Entry, visit: Visit) -> None:
         if visit.kind == "read":
             visit.answer = do.BEFORE.get(visit.behaviour)
@@ -30,7 +43,9 @@ class Relograde(Books):
         elif visit.sent_at > entry.created_at + DAY:
             visit.answer = say.Rejected("order_expired")
         else:
-            visit.effect = entry.status == "created"
+            visit.effect = entry.status == "created" and self.bank.pays(entry.plan)
+            if entry.status == "created" and not visit.effect:
+                visit.answer = do.REFUSALS["insufficient_balance"]
 
     def take_effect(self, entry: Entry, visit: Visit) -> None:
         ending, plan = entry.plan.ending, entry.plan

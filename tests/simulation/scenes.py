@@ -99,6 +99,36 @@ def _people() -> dict[str, Plan]:
     }
 
 
+def _money() -> dict[str, Plan]:
+    """More orders than the account can pay for."""
+
+    def cost(number: int, amount: str, **changed: object) -> OrderPlan:
+        return replace(_relograde(amount=amount, arrives=2.0 * number, **changed), number=number)
+
+    poor = Plan(
+        seed=0,
+        orders=(cost(1, "20"), cost(2, "10"), cost(3, "10")),
+        balance="15",
+        channels=("post",),
+        events=(Event("top_up", 100.0, seconds=50.0),),
+    )
+    waits = replace(poor, orders=(cost(1, "20"), cost(2, "10", confirms=("lost_request",)), cost(3, "10")))
+    again = [Event("requeue", at, 3) for at in (75.0, 110.0, 300.0)]
+    return {
+        "the money is for one of three": poor,
+        "money that is perhaps spent": waits,
+        "an order comes while a look is under way": replace(
+            poor, orders=(*poor.orders[:2], cost(3, "20")), faults=(Fault("pause", "lane_settle?", 1, 3.0),)
+        ),
+        "requeued when the account is filled": replace(poor, balance="5", events=(*poor.events, *again)),
+        "requeued while nobody looks": replace(
+            poor,
+            balance="5",
+            events=(*poor.events, *again, Event("trouble", 60.0, seconds=100.0, word="relograde rate_limited")),
+        ),
+    }
+
+
 def _pages() -> dict[str, Plan]:
     """One page answers for several pending orders, and shows what is not so."""
     orders = tuple(
@@ -156,4 +186,4 @@ def scenes() -> dict[str, Plan]:
             for point in ("claimed", "intent_written", "connect"):
                 name = f"frozen for {seconds} s at {point}, {kind}"
                 found[name] = _scene(order, Fault("freeze", point, 1, seconds, order=0))
-    return {**found, **_restarts(), **_forgotten(), **_edges(), **_people(), **_pages()}
+    return {**found, **_restarts(), **_forgotten(), **_edges(), **_people(), **_money(), **_pages()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.bank import CURRENCY
 from tests.simulation.clock import START
 from tests.simulation.plan import OrderPlan
 from tests.simulation.watch import outcome_key
@@ -48,6 +49,8 @@ class Shop:
         if plan.supplier == "relograde":
             created = START + plan.arrives - (86400.0 - plan.life)
             request["created_at"] = datetime.fromtimestamp(created, UTC).isoformat()
+            if plan.amount:
+                request |= {"amount": plan.amount, "currency": CURRENCY}
         elif plan.details:
             request["details"] = {"tags": [f"order {plan.number}"]}
         return request

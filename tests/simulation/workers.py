@@ -14,6 +14,7 @@ import redis
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
 from tests.simulation.tap import Tap
+from worker.accounts import Account
 from worker.dead_letters import DeadLetters
 from worker.dispatcher import Dispatcher
 from worker.doors import Doors
@@ -120,6 +121,7 @@ class Worker:
         lanes = [lane for lane in LANES if lane[0] in world.suppliers]
         questions = Questions(LaneCalls(self.ledger), monotonic=world.clock)
         self.rechecks = Rechecks(Pages(self.ledger), self.ledger.policies, questions, clients, world.jitter)
+        self.account = Account(self.ledger, LANES[0], world.books["relograde"], requeues=False, monotonic=world.clock)
         self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring, start=self._start, page=self._page)
         self.dispatcher._tend_at = NEVER
         self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
@@ -160,7 +162,8 @@ def policies(pending_limit: float) -> dict[str, Policy]:
 
 
 def _ledger(world: World, scripts: Scripts) -> Ledger:
-    relograde = Limits(world.plan.per_minute, 60, 50.0, pages=bool(world.plan.pages))
+    has_pages, has_accounts = bool(world.plan.pages), bool(world.plan.balance)
+    relograde = Limits(world.plan.per_minute, 60, 50.0, accounts=has_accounts, pages=has_pages)
     limits = {"relograde": relograde, "logitrail": Limits(0, 60, 35.0)}
     return Ledger(
         scripts,

@@ -83,7 +83,9 @@ class World:
         self.oracle = Oracle(self)
         self.broker = Broker(self)
         self.shop = Shop(self)
-        self.books: dict[str, Books] = {"relograde": Relograde(self), "logitrail": Logitrail(self)}
+        relograde = Relograde(self)
+        self.books: dict[str, Books] = {"relograde": relograde, "logitrail": Logitrail(self)}
+        self.bank = relograde.bank
         self.workers = [Worker(self, number) for number in range(self.plan.workers)]
         self.people = People(self)
         self.loops = Loops(self)
@@ -164,6 +166,8 @@ class World:
             self.watch.permitted(room, arguments, probing=answer.get("probing", False))
         elif name == "write" and answer["result"] == "written":
             self.watch.wrote(room, arguments)
+        elif name.startswith("lane_"):
+            self.bank.ran(name, arguments, answer["result"])
         elif name == "refuse" and room not in self.rooms:
             self.rooms.append(room)
         self.changes += 1

@@ -90,7 +90,7 @@ def forecast(here: Service, as_json: bool) -> None:
 def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
     held, misses, waiting = lane["held"], lane["predicted_misses"], lane["to_confirm"]
     if not waiting:
-        yield f"{name}: no order waits for a confirm"
+        yield f"{name}: {'its orders have no deadline' if waiting is None else 'no order waits for a confirm'}"
         return
     pace = f"at {lane['calls_per_minute']} calls a minute" if lane["calls_per_minute"] else "without a limit of calls"
     pace += ", once the lane is released" if held else ""

@@ -42,11 +42,12 @@ class Foresight:
 
     def _lane(self, supplier: str, account: str | None) -> dict[str, Any]:
         lane, now = self.backlog.lane(supplier, account)
+        may_miss = self.ledger.policies[supplier].rules.confirm_within is not None
         seen, pressed = foresee(lane, now), foresee(replace(lane, pressed=True), now)
         return {
             "calls_per_minute": lane.per_minute,
             "held": lane.held_until is not None,
-            "to_confirm": seen.waiting,
+            "to_confirm": seen.waiting if may_miss else None,
             "predicted_misses": seen.misses,
             "predicted_misses_if_pending": pressed.misses,
             "first_miss_at": iso(seen.first_miss_at),
