@@ -36,10 +36,11 @@ def unjustified(world: World, plan: OrderPlan, entry: Entry, record: dict[str, s
     if entry.status == "finished" and plan.ending != "incomplete":
         return "the supplier has finished it"
     said = [visit.answer for visit in entry.visits if visit.delivered]
-    if reason == "insufficient_balance" and record.get("detail") == NOT_SENT:
+    refused = any(isinstance(answer, say.Rejected) and answer.reason == reason for answer in said)
+    # A later read of it leaves another detail.
+    if reason == "insufficient_balance" and (record.get("detail") == NOT_SENT or not refused):
         return None if world.forgot else world.bank.too_poor(plan, record)
     if reason in REFUSED:
-        refused = any(isinstance(answer, say.Rejected) and answer.reason == reason for answer in said)
         return None if refused else "no answer said so"
     return None if _holds(plan, entry, record, reason, age) or unknown else "the books do not bear it out"
 
