@@ -193,6 +193,7 @@ def test_the_money_must_be_there_before_the_calls_that_spend_it():
     """A requeued order takes a read and a confirm, two calls a minute: an order a minute."""
     assert short([letter("1")])[0].before == NOW + 100
     assert short([letter("1")] * 2)[0].before == NOW + 100 - 61
+    assert short([letter("1")] * 4)[0].before == NOW + 100 - 3 * 61
     assert short([letter("1", NOW + 500), letter("1", NOW + 100)])[0].before == NOW + 100
     assert short([letter("1")] * 2, per_minute=0)[0].before == NOW + 100
 

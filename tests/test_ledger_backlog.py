@@ -198,6 +198,15 @@ def test_the_report_of_a_held_lane_says_until_when_to_release_it(ledger, clock):
     assert (free["held"], free["release_before"], free["first_miss_if_held_at"]) == (False, None, None)
 
 
+def test_a_lane_that_is_held_for_a_cause_may_stay_so_as_long_as_one_that_a_person_holds(ledger):
+    """The next probe is no reason to hurry more."""
+    late(ledger, "A", START + 90)
+    turn(ledger, "A", Blocked("unauthorized"))
+    held = Views(ledger, LANES).forecast()["lanes"]["relograde"]
+    assert held["spare_seconds"] == 90 - RETRY[0]
+    assert held["release_before"] == "2027-01-15T08:01:30.000Z"
+
+
 def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clock):
     """An order that was refused although the balance seemed to cover it says that it cannot be relied on."""
     ledger = make_ledger(client, policies, clock, accounts=True, synced=True)
