@@ -116,7 +116,8 @@ def _money_line(short: dict[str, Any]) -> str:
         return f"top up {'at least ' if unknown else ''}{missing:,f} {currency} {lost}"
     if unknown:
         return f"top up {currency} {lost}; the amount of {unknown} is not known"
-    return f"the balance of {Decimal(short['balance']):,f} {currency} pays for its dead letters: requeue them {lost}"
+    enough = f"the balance of {Decimal(short['balance']):,f} {currency} pays for its dead letters"
+    return f"{enough} if those that wait leave it: requeue them {lost}"
 
 
 LANE_COLUMNS = ("lane", "held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
