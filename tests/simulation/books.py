@@ -17,6 +17,7 @@ from worker import boundaries
 from worker.suppliers.connections import TooLate
 
 if TYPE_CHECKING:
+    from tests.simulation.broker import Message
     from tests.simulation.world import World
 
 TIMEOUTS = {"relograde": 45.0, "logitrail": 30.0}
@@ -62,6 +63,8 @@ class Entry:
     intents: list[tuple[float, str | None]] = field(default_factory=list)
     noticed: bool = False
     """A webhook has told what became of it."""
+    codes: list[Message] = field(default_factory=list)
+    """Webhooks that carried its tracking code."""
     called: list[float] = field(default_factory=list)
     """When calls began, whether they were sent or not."""
     given: list[str] = field(default_factory=list)

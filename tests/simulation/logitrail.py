@@ -36,7 +36,8 @@ class Logitrail(Books):
             entry.status = "cancelled"
         entry.noticed = True
         code = f"TRACK-{entry.plan.number}" if tracking else None
-        self.world.shop.webhook_logitrail(entry.plan.order_id, status, code, deliveries)
+        sent = self.world.shop.webhook_logitrail(entry.plan.order_id, status, code, deliveries)
+        entry.codes += sent if code else []
 
     def answer(self, entry: Entry, visit: Visit) -> say.Answer:
         if visit.effect:

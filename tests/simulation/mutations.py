@@ -168,5 +168,7 @@ MUTANTS = (
         "an order dies of our own arithmetic", "funds",
         "if micro(amount) > micro(told) then return", "if micro(amount) > micro(told) - micro(spent) - under_way(lane, currency) then return",
     ),
+    _one("a write that came too late is not tried again", "worker/ledger/ledger.py", 'self.write(found.order, step).result != "stale"', "self.write(found.order, step)"),
+    _one("a webhook's word is dropped", DOORS, "step = answer and self.executor", "step = None and self.executor"),
     _one("an incomplete delivery is confirmed", POLICY, "if self.rules.reads and not (answer.complete and answer.lines):", "if False:"),
 )  # fmt: skip

@@ -81,9 +81,10 @@ class Oracle:
             ):
                 self.world.violate("order", f"{name} was not taken when {sequence} was posted")
 
-    def was_told(self, key: Key, kind: str) -> bool:
-        """True when an outcome of this type was sent for the order."""
-        return any(told == kind for (name, _), told in self._types.items() if name == key)
+    def was_told(self, key: Key, kind: str, reason: str | None = None) -> bool:
+        """True when an outcome of this type, and for this reason when one is given, was sent for the order."""
+        sent = [self._bodies[f"{key[0]}.{key[1]}.{at}"] for name, at in self._types if name == key]
+        return any(body["type"] == kind and reason in (None, body["data"]["reason"]) for body in sent)
 
     def judge(self) -> int:
         """Every order; returns how many were judged."""
@@ -96,6 +97,8 @@ class Oracle:
                 self.world.violate(rule, f"{plan.number}: {text}")
         for text in self.world.people.unkept():
             self.world.violate("message", text)
+        for text in self.world.people.unanswered():
+            self.world.violate("withdraw", text)
         return len(self.world.plan.orders)
 
     def _faults(self, plan: OrderPlan, entry: Entry) -> Iterator[tuple[str, str]]:
@@ -120,8 +123,9 @@ class Oracle:
             yield "withdraw", f"withdrawn before its confirm came, and now {state}"
         shown = [visit.answer for visit in entry.visits if visit.finished]
         codes = [answer.tracking_code for answer in shown if isinstance(answer, say.Confirmed) and answer.tracking_code]
-        if codes and state == "confirmed" and not record.get("tracking_code") and not self.world.forgot:
-            yield "proof", "an answer showed the tracking code, and it is gone"
+        came = codes or any(webhook.done for webhook in entry.codes)
+        if came and state == "confirmed" and not record.get("tracking_code") and not self.world.forgot:
+            yield "proof", "an answer or a webhook had the tracking code, and it is gone"
         first = entry.visits[0] if entry.visits else None
         refused_first = first and first.applied and first.answer == NOT_PASSIVE
         # Nothing was unresolved before it when its own intent is the first there was.

@@ -22,6 +22,7 @@ class People:
         self.world = world
         self.held: set[str] = set()
         """Suppliers whose lane a person holds."""
+        self._withdraws: list[tuple[OrderPlan, Message]] = []
         self._refused: list[tuple[str, Message]] = []
         """(reason, message) of what must be kept as a letter of its own."""
 
@@ -45,7 +46,19 @@ class People:
         self.world.broker.send("orders.hint", self._name(plan), plan.order_id)
 
     def _withdraw(self, event: Event, plan: OrderPlan) -> None:
-        self.world.broker.send("orders.withdraw", self._name(plan), plan.order_id)
+        message = self.world.broker.send("orders.withdraw", self._name(plan), plan.order_id)
+        self._withdraws.append((plan, message))
+
+    def unanswered(self) -> list[str]:
+        """Withdraws that were taken, and of which the web app has never heard what became."""
+        told = self.world.oracle.was_told
+        wrong = []
+        for plan, message in self._withdraws:
+            key = (plan.supplier, plan.order_id)
+            answered = told(key, "order.withdrawn") or told(key, "order.updated", "withdraw_refused")
+            if message.done and not answered and not self.world.forgot:
+                wrong.append(f"{plan.number}: a withdraw was taken, and nobody was told what became of it")
+        return wrong
 
     def _repeat(self, event: Event, plan: OrderPlan) -> None:
         self.world.broker.send("orders.confirm", self.world.shop.request(plan), plan.order_id)

@@ -11,6 +11,7 @@ from tests.simulation.plan import OrderPlan
 from tests.simulation.watch import outcome_key
 
 if TYPE_CHECKING:
+    from tests.simulation.broker import Message
     from tests.simulation.world import World
 
 REPEAT = 20.0
@@ -99,9 +100,9 @@ class Shop:
         for copy in range(deliveries):
             self.world.broker.send("webhooks.relograde", {"payload": payload}, None, seconds + copy)
 
-    def webhook_logitrail(self, order_id: str, status: str, code: str | None, deliveries: int = 1) -> None:
+    def webhook_logitrail(self, order_id: str, status: str, code: str | None, deliveries: int = 1) -> list[Message]:
         """The supplier's event, with a status and perhaps a tracking code."""
         order = {"id": order_id, "status": status, **({"tracking_code": code} if code else {})}
         event = {"event_type": "order.info.change", "event_id": "1", "payload": {"order": order}}
-        for copy in range(deliveries):
-            self.world.broker.send("webhooks.logitrail", {"payload": event}, None, copy * 0.5)
+        send = self.world.broker.send
+        return [send("webhooks.logitrail", {"payload": event}, None, copy * 0.5) for copy in range(deliveries)]
