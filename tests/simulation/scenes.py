@@ -76,7 +76,16 @@ def _people() -> dict[str, Plan]:
     slow, waits = _relograde(takes=20.0), Fault("pause", "claimed", 1, 2.0, order=0)
     reads = Fault("pause", "load!", 1, 5.0, order=0)
     return {
-        "a withdraw decided before the intent": _scene(slow, waits, reads, Event("withdraw", 0.5, 1)),
+        "a withdraw decided before the intent": _scene(
+            # Only a confirm with details is claimed first and permitted later.
+            _logitrail(takes=20.0),
+            waits,
+            reads,
+            Event("withdraw", 0.5, 1),
+        ),
+        "a withdraw decided before the order was claimed": _scene(
+            replace(slow, arrives=1.0, confirms=("unavailable",)), reads, Event("withdraw", 3.5, 1)
+        ),
         "a requeue decided before the other's confirm": _scene(
             replace(slow, confirms=("insufficient_balance",)), reads, Event("requeue", 60.0, 1)
         ),
