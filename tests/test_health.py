@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from fleet import Fleet, wait_for
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from sandbox.embedded_redis import EmbeddedRedis
 from worker.health import EVERY, HUNG, LOOK, STALE, Progress, Watch, away, workers_here
 
 ROOT = Path(__file__).parents[1]
@@ -146,3 +149,69 @@ def test_files_of_dead_workers_are_forgotten(tmp_path: Path) -> None:
         Progress("test", pid, tmp_path).note()
     assert [pid for pid, _ in workers_here("test", tmp_path)] == [os.getpid()]
     assert not Progress("test", gone.pid, tmp_path).path.exists()
+
+
+@pytest.mark.parametrize(("age", "well"), [(STALE + 1, True), (74.0, True), (76.0, False)])
+def test_a_stopping_worker_is_well_for_as_long_as_its_calls_may_take(tmp_path: Path, age: float, well: bool) -> None:
+    """Then it hangs: neither a message that was still in hand nor a second signal makes it look well for longer."""
+    worker = Progress("test", os.getpid(), tmp_path)
+    worker.note()
+    worker.stop(75.0)
+    told = time.time() - age
+    os.utime(worker.path, (told, told))
+    worker.note()
+    worker.stop(75.0)
+    [(_, seen)] = workers_here("test", tmp_path)
+    assert (seen.stopping(), seen.well()) == (True, well)
+
+
+def test_a_new_worker_is_not_taken_for_a_killed_one_of_its_number(tmp_path: Path) -> None:
+    """In a container they often have the same: the new one does not stop because the old one did."""
+    for _ in range(2):
+        worker = Progress("test", os.getpid(), tmp_path)
+        worker.begin()
+        assert not worker.stopping()
+        worker.stop(75.0)
+
+
+def test_a_worker_is_well_until_its_last_call_is_finished(server: EmbeddedRedis, tmp_path: Path) -> None:
+    """SIGTERM with a call in hand: a probe must not end it in the middle. When the process ends it is forgotten."""
+    with socket.create_server(("127.0.0.1", 0)) as supplier:
+        environment = {
+            "LOGITRAIL_URLS": f"http://127.0.0.1:{supplier.getsockname()[1]}",
+            "LOGITRAIL_MERCHANT_ID": "1",
+            "LOGITRAIL_SECRET": "s",
+            "LOGITRAIL_READ_TIMEOUT": "50",
+            "TMPDIR": str(tmp_path),
+        }
+        fleet = Fleet(tmp_path, server.url.rsplit("/", 1)[0] + "/7", environment)
+        try:
+            fleet.start()
+            fleet.send("orders.confirm", supplier="logitrail", order_id="5f3e9a1b2c4d5e6f7a8b9c0d", reference="1")
+            supplier.settimeout(60)
+            call, _ = supplier.accept()
+            with call:
+                assert call.recv(10)
+                fleet.workers[0].send_signal(signal.SIGTERM)
+                wait_for(lambda: listeners(fleet.redis_url) == 0, "it listens no more")
+                [row] = fleet.command("health")
+                assert (row["pid"], row["stopping"], row["well"]) == (fleet.workers[0].pid, True, True)
+                assert fleet.workers[0].poll() is None
+            assert fleet.workers[0].wait(60) == 0
+            assert not list(tmp_path.glob("countersign-*/*"))
+        finally:
+            fleet.stop()
+
+
+def listeners(url: str) -> int:
+    """How many connections wait for messages at this moment."""
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        return sum("b" in connection["flags"] for connection in client.client_list())
+
+
+def test_without_a_worker_the_command_says_so(tmp_path: Path) -> None:
+    """One that is not ready yet has noted nothing: not healthy, and the line tells a person why."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"}
+    line = [sys.executable, "-m", "celery", "-A", "worker", "health"]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "countersign: no worker of this machine is ready\n")

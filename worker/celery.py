@@ -4,6 +4,7 @@ The broker is a work queue and nothing more: no countdowns, no results, JSON onl
 stands in the ledger, so a message that is lost, doubled or late changes nothing.
 """
 
+import atexit
 import logging
 import os
 import sys
@@ -18,7 +19,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from worker import broker, logs
 from worker.consumer import Events
 from worker.dispatcher import Dispatcher, Loop, teller_turn
-from worker.health import HUNG, Progress, Watch, away, queue_name
+from worker.health import HUNG, STOPPING, Progress, Watch, away, queue_name
 from worker.service import service
 from worker.settings import SettingsError
 
@@ -181,7 +182,8 @@ def _start_loops(sender: Any) -> None:
     teller = here.teller(publish_outcomes, backlog)
 
     sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
-    progress.note()
+    progress.begin()
+    atexit.register(progress.forget)
     watch = Watch(progress, beat)
     _loops[:] = [Loop("dispatcher", dispatcher.turn), Loop("beat", watch.beat), Loop("health", watch.judge)]
     _loops.extend(Loop("accounts", account.turn) for account in here.accounts)
@@ -193,7 +195,8 @@ def _start_loops(sender: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def stop_loops(**kwargs: Any) -> None:
-    """A stopping worker rings no more; the calls in hand are finished."""
+    """A stopping worker rings no more; the calls in hand are finished, and until then it counts as well."""
     for loop in _loops:
         loop.stop()
-    progress.forget()
+    if _loops:
+        progress.stop(max(limits.call_budget for limits in service().ledger.limits.values()) + STOPPING)

@@ -25,6 +25,8 @@ LOOK = 1.0
 """Seconds between two judgements."""
 STALE = 40.0
 """Seconds without progress after which a worker counts as hung: with `EVERY` it is noticed well within a minute."""
+STOPPING = 25.0
+"""Seconds that a stop may take beyond the longest call: what it does before and after."""
 HUNG = 70
 """Exit code of a worker that ended itself (EX_SOFTWARE)."""
 
@@ -40,15 +42,31 @@ def queue_name(pid: int) -> str:
 
 
 class Progress:
-    """The file of one worker: its change time is when it last made progress, its name ends in the process id."""
+    """The file of one worker: its change time is when it last made progress, its name ends in the process id.
+
+    The file of a stopping worker says how many seconds the stop may take from then on.
+    """
 
     def __init__(self, prefix: str, pid: int, where: Path | None = None) -> None:
         self.path = (where or folder()) / f"{prefix}.{pid}"
+        self._stopping = False
+
+    def begin(self) -> None:
+        """This worker is ready. What a killed process of the same number left says nothing of it."""
+        self.forget()
+        self.note()
 
     def note(self) -> None:
-        """This worker has just taken a message."""
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
-        self.path.touch()
+        """This worker has just taken a message. One that stops takes no more: what was in hand proves nothing."""
+        if not self._stopping:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self.path.touch()
+
+    def stop(self, patience: float) -> None:
+        """It hears itself no more, and counts as well for `patience` seconds. Only the first word counts."""
+        if not self._stopping:
+            self._stopping = True
+            self.path.write_text(str(patience))
 
     def age(self) -> float:
         """Seconds since the last progress; endless when there has been none."""
@@ -56,6 +74,20 @@ class Progress:
             return max(time.time() - self.path.stat().st_mtime, 0.0)
         except FileNotFoundError:
             return float("inf")
+
+    def stopping(self) -> bool:
+        """It was told to stop and finishes its calls."""
+        return bool(self._patience())
+
+    def well(self) -> bool:
+        """It makes progress, or has not been stopping for too long."""
+        return self.age() <= (self._patience() or STALE)
+
+    def _patience(self) -> float:
+        try:
+            return float(self.path.read_text() or 0)
+        except FileNotFoundError:
+            return 0.0
 
     def forget(self) -> None:
         """This worker has ended."""
