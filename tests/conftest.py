@@ -219,4 +219,7 @@ def recount(ledger: Ledger, room: str = "relograde", accounts: tuple[str | None,
             claimed = float(raw[order_id].get("lease_until", 0)) > now
             assert not claimed or (due[order_id] == leases[order_id] == float(raw[order_id]["lease_until"]))
         assert set(due) | {i for place in ready for i in place} <= set(orders)
+        for currency in {order.currency for order in orders.values() if order.currency}:
+            unpaid = members(ledger, room, "unpaid", lane, currency)
+            assert {orders[order_id].state for order_id in unpaid} <= {"accepted"}
     return orders

@@ -519,6 +519,92 @@ def test_who_cannot_be_paid_is_not_in_the_way(ledger, calls, clock):
     assert turn(ledger, "A", FINISHED) == "confirmed"
 
 
+@pytest.fixture
+def found(client, policies, clock):
+    """40 have been found for A, which may only be looked at again two seconds later: not every write is synced."""
+    ledger = make_ledger(client, policies, clock, accounts=True)
+    refused(ledger, amount="500")
+    opened(ledger, "A")
+    assert turn(ledger, "A", FINISHED) == "waits"
+    look(LaneCalls(ledger), EUR="40")
+    assert turn(ledger, "A", FINISHED) == "not_due"
+    opened(ledger, "later", deadline_at=START + 84000)
+    return ledger
+
+
+def test_what_was_found_for_one_is_not_for_a_later_one(found, clock):
+    """Not in these two seconds either. What nobody wants goes at once."""
+    opened(found, "small", amount="10", deadline_at=START + 85000)
+    assert turn(found, "later", FINISHED) == "waits"
+    assert turn(found, "small", FINISHED) == "waits", "the other one is before it"
+    clock.advance(2)
+    assert turn(found, "A", FINISHED) == "confirmed"
+    clock.advance(LOOK_EVERY)
+    look(LaneCalls(found), EUR="10")
+    clock.advance(2)
+    assert turn(found, "later", FINISHED) == "unpayable"
+    recount(found)
+    assert turn(found, "small", FINISHED) == "confirmed"
+
+
+def test_what_suffices_for_both_is_for_both(found, clock):
+    """The earlier one has not been judged yet, but there is enough."""
+    opened(found, "small", amount="10", deadline_at=START + 84000)
+    assert turn(found, "small", FINISHED) == "confirmed"
+    clock.advance(2)
+    assert turn(found, "A", FINISHED) == "confirmed"
+
+
+def test_what_suffices_for_those_who_were_short_is_theirs(client, policies, clock):
+    """The look ends the waiting, but not before they had their turn."""
+    ledger = make_ledger(client, policies, clock, accounts=True)
+    refused(ledger)
+    opened(ledger, "A")
+    turn(ledger, "A", FINISHED)
+    look(LaneCalls(ledger), EUR="60")
+    opened(ledger, "later", amount="40", deadline_at=START + 84000)
+    assert turn(ledger, "later", FINISHED) == "waits"
+    clock.advance(2)
+    assert turn(ledger, "A", FINISHED) == "confirmed"
+
+
+def withdrawn(ledger, clock):
+    ledger.change("relograde", "A", operations.withdraw)
+
+
+def died(ledger, clock):
+    clock.advance(order(ledger, "A").deadline_at - clock() - 29)
+    assert turn(ledger, "A", FINISHED) == "dead"
+
+
+def asked_about(ledger, clock):
+    ledger.scripts.client.hset(ledger.scripts.key("relograde", "order", "A"), "kind", "ask")
+
+
+def probed(ledger, clock):
+    name = ledger.scripts.key("relograde", "lane", "-")
+    ledger.scripts.client.hset(name, mapping={"held": "outage", "probe": "later"})
+
+
+@pytest.mark.parametrize("left", [withdrawn, died, asked_about, probed])
+def test_who_does_not_ask_for_it_hides_no_money(found, clock, left):
+    """Withdrawn, dead, to be asked about first; and the probe of a held lane does not wait for those whom it is for."""
+    left(found, clock)
+    recount(found)
+    assert turn(found, "later", FINISHED) == "confirmed"
+
+
+def test_so_many_wait_that_a_later_one_waits_too(found, clock):
+    """Two hundred are added up; who knows what those beyond want."""
+    earlier = [f"B{number}" for number in range(199)]
+    opened(found, *earlier, "small", "tiny", amount="0.01", deadline_at=START + 84000)
+    unpaid = found.scripts.key("relograde", "unpaid", "-", "EUR")
+    found.scripts.client.zadd(unpaid, dict.fromkeys(earlier[1:], START + 80000))
+    assert turn(found, "small", FINISHED) == "confirmed"
+    found.scripts.client.zadd(unpaid, {earlier[0]: START + 80000})
+    assert turn(found, "tiny", FINISHED) == "waits"
+
+
 def test_a_refusal_frees_what_was_under_way(ledger, calls, clock):
     """Out of stock costs nothing."""
     refused(ledger, amount="500")
@@ -695,7 +781,7 @@ def test_a_refusal_of_what_was_sent_before_the_look_says_nothing_new(ledger, cal
 
 
 def test_it_ends_when_the_balance_suffices(ledger, calls, clock):
-    """Enough for all that were short since the look before: from then on nobody waits."""
+    """Enough for all that were short since the look before: when these had their turn, nobody waits."""
     refused(ledger)
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
@@ -706,6 +792,7 @@ def test_it_ends_when_the_balance_suffices(ledger, calls, clock):
     turn(ledger, "C", FINISHED)
     turn(ledger, "B", FINISHED)
     look(calls, EUR="100")
+    assert turn(ledger, "C", FINISHED) == turn(ledger, "B", FINISHED) == "confirmed"
     opened(ledger, "D", amount="5000")
     clock.advance(LOOK_EVERY)
     assert turn(ledger, "D", FINISHED) == "confirmed"

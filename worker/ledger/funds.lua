@@ -31,28 +31,34 @@ local function wait_for_look(lane, id, order)
   return look_at + args.lease
 end
 
--- Money that an order with an earlier deadline waits for is not for a later one.
-local function overtakes(lane, order, told)
+-- Money that orders with an earlier deadline wait for is not for a later one: is so much more there? Who must be asked
+-- about first may be long in coming, and hides none.
+local function overtakes(lane, order, told, left)
   local ahead = redis.call('ZRANGEBYSCORE', key('unpaid', lane, order.currency), '-inf', '(' .. order.rank,
-    'LIMIT', 0, FEW)
+    'LIMIT', 0, MANY)
   for _, id in ipairs(ahead) do
-    if micro(redis.call('HGET', key('order', id), 'amount')) <= micro(told) then return true end
+    local amount, kind = unpack(redis.call('HMGET', key('order', id), 'amount', 'kind'))
+    if kind == 'confirm' and micro(amount) <= micro(told) then left = left - micro(amount) end
+    if left < micro(order.amount) then return true end
   end
-  return false
+  return #ahead == MANY
 end
 
--- May this confirm be paid for? `pay`, `unpayable`, or `waits` and until when. What cannot be told is tried.
-local function afford(lane, id, order)
+-- May this confirm be paid for? `pay`, `unpayable`, or `waits` and until when. What cannot be told is tried. The
+-- probe of a held lane is for all who wait, and yields to none of them.
+local function afford(lane, id, order, probing)
   local amount, currency, name = order.amount, order.currency, key('funds', lane)
   if not (args.look_every and amount and currency) or order.send_by then return 'pay' end
   local told, asked_at, spent, short, doubted = unpack(redis.call('HMGET', name, currency, currency .. ':at',
     currency .. ':spent', currency .. ':short', currency .. ':doubted'))
-  if not short then return 'pay' end
+  local unpaid = key('unpaid', lane, currency)
+  redis.call('ZREM', unpaid, id)
+  -- Who waited has not been judged yet: the money that was found is theirs.
+  if not short and redis.call('EXISTS', unpaid) == 0 then return 'pay' end
   asked_at = tonumber(asked_at or 0)
   local fresh = asked_at > now - args.look_every
-  local covered = told and (fresh or not doubted)
-    and micro(amount) <= micro(told) - micro(spent) - under_way(lane, currency)
-    and not overtakes(lane, order, told)
+  local left = told and (fresh or not doubted) and micro(told) - micro(spent) - under_way(lane, currency)
+  local covered = left and micro(amount) <= left and (probing or not overtakes(lane, order, told, left))
   local last_chance = args.last_safe and args.last_safe - args.window
   if covered or (last_chance and now >= last_chance) then return 'pay' end
   local failed_at, look_by = unpack(redis.call('HMGET', name, ':failed_at', ':look_by'))
@@ -71,9 +77,10 @@ local function afford(lane, id, order)
 end
 
 -- What a step that is written says of the money.
-local function account_for(lane, before, after)
+local function account_for(lane, id, before, after)
   local amount, currency, name = after.amount, after.currency, key('funds', lane)
   if not amount or not currency then return end
+  if after.state ~= 'accepted' then redis.call('ZREM', key('unpaid', lane, currency), id) end
   if at_supplier(after) and not at_supplier(before) and redis.call('HEXISTS', name, currency) == 1 then
     redis.call('HINCRBYFLOAT', name, currency .. ':spent', amount)
   end
@@ -87,17 +94,16 @@ local function account_for(lane, before, after)
   end
 end
 
+-- They stay in line until they are judged, each by itself.
 local function wake_up(lane, currency)
-  local unpaid = key('unpaid', lane, currency)
-  for _, id in ipairs(redis.call('ZRANGE', unpaid, 0, args.wakes - 1)) do
+  for _, id in ipairs(redis.call('ZRANGE', key('unpaid', lane, currency), 0, args.wakes - 1)) do
     local order = get(id)
-    if order and order.kind == 'confirm' and not order.claim then
-      local due = math.min(earliest(order.state), tonumber(order.due_at))
+    local due = order and earliest(order.state)
+    if order and order.kind == 'confirm' and tonumber(order.due_at) > due then
       redis.call('HSET', key('order', id), 'due_at', ts(due))
       place(id, lane, due, order.kind, order.rank)
     end
   end
-  redis.call('DEL', unpaid)
 end
 
 -- A look leaves now: what was spent by then is in the balances that it brings, and what is spent later is not.

@@ -26,7 +26,7 @@ NAMES = {
     "deadlines": "deadlines, sorted set: orders not accepted by the supplier yet, by their last safe moment.",
     "warned": "warned, sorted set: these orders instead, once the web app was warned of the deadline.",
     "funds": "funds:<lane>, hash: <currency> to the balance last told, when, what was spent since and who was short.",
-    "unpaid": "unpaid:<lane>:<currency>, sorted set: orders that wait for a look at the accounts, by rank.",
+    "unpaid": "unpaid:<lane>:<currency>, sorted set: orders that wait for money, until they are judged again, by rank.",
     "expiring": "expiring, sorted set: ended orders by the time at which they are forgotten.",
     "withdrawn": "withdrawn:<id>, string that expires: a withdraw came before its confirm.",
     "outcomes": "outcomes:<id>, hash: <sequence> to outcome (JSON; all but the acceptance), tries, sent, since.",

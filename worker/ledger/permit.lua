@@ -22,7 +22,7 @@ if confirm and order.state ~= 'accepted' and order.state ~= 'submitted' then ret
 if confirm and args.last_safe and now > args.last_safe then return refuse('late') end
 if calls_left(lane, args.per_minute) < 1 then return refuse('no_budget') end
 if confirm then
-  local verdict, due = afford(lane, args.id, order)
+  local verdict, due = afford(lane, args.id, order, lane_hash.held ~= nil)
   if verdict == 'unpayable' then return reply({result = verdict}) end
   if verdict == 'waits' then
     put_back(args.id, order, due)

@@ -8,7 +8,7 @@ local TOLD = {'account', 'reference', 'state', 'reason', 'attempts', 'inferred',
   'tracking_url', 'lines', 'supplier', 'order_id'}
 local MISSING_LIMIT, OUTAGE_LIMIT, LONGEST_RETRY_AFTER = 3, 5, 300
 local TIMELINE_LENGTH = 300
-local PATIENCE, FEW, MANY = 60, 20, 200
+local PATIENCE, MANY = 60, 200
 local SYNC_AGE = 2
 local PAGE = '|page'
 

@@ -49,7 +49,7 @@ else
   redis.call('HDEL', name, 'due_at', 'kind', 'rank')
 end
 index(args.id, order, after, args.last_safe)
-account_for(lane, order, after)
+account_for(lane, args.id, order, after)
 place(args.id, lane, due, args.kind, args.rank)
 local ended = after.state == 'confirmed' or after.state == 'cancelled' or after.state == 'withdrawn'
   or after.state == 'resolved'
