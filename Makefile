@@ -42,7 +42,7 @@ demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n 
 	@$(RUN) $(BIN)/python -m sandbox.demo --seed $(SEED) --orders $(ORDERS) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup ## every test (ARGS="-k name" for some)
-	@$(RUN) $(BIN)/python -m pytest $(ARGS)
+	@$(RUN) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 PROOF := tests/test_policy.py tests/test_operations.py tests/test_pages.py tests/test_rechecks.py tests/test_ledger*.py
 

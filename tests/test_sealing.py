@@ -7,7 +7,7 @@ from nacl.public import PrivateKey, SealedBox
 
 from worker.sealing import Sealer
 
-PRIVATE = PrivateKey.generate()
+PRIVATE = PrivateKey(bytes(range(32)))
 RAW = bytes(PRIVATE.public_key)
 
 
