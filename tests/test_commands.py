@@ -30,6 +30,7 @@ from worker.commands.lanes import lanes
 from worker.commands.metrics import metrics
 from worker.commands.orders import orders
 from worker.ledger.backlog import Backlog
+from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.views import Views
 from worker.metrics import registry
@@ -55,8 +56,8 @@ FORECAST_LANE = {
     "done_at", "spare_seconds", "release_before", "first_miss_if_held_at", "exact",
 }  # fmt: skip
 MONEY = {
-    "lane", "currency", "orders", "amount", "orders_without_amount", "balance", "balance_at", "missing",
-    "top_up_before",
+    "lane", "currency", "orders", "amount", "orders_without_amount", "orders_waiting", "orders_lost", "balance",
+    "balance_at", "missing", "top_up_before", "exact",
 }  # fmt: skip
 STATS = {"states", "dead_letters", "lanes", "minimum_slack_seconds", "predicted_misses"}
 LANE = {"held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due"}
@@ -284,8 +285,18 @@ def test_a_forecast_says_what_will_be_confirmed(run):
     lane = run.json("orders", "forecast")["lanes"]["relograde"]
     assert (lane["to_confirm"], lane["predicted_misses"]) == (1, 0)
     assert TIME.fullmatch(lane["done_at"])
-    said = r"none of 1 orders will miss its deadline at 50 calls a minute: done \S+Z, the tightest has 863\d\d s"
+    said = r"will not miss its deadline at 50 calls a minute: done \S+Z, the tightest has 863\d\d s"
+    said = f"the one order that waits {said}"
     assert re.search(said, run("orders", "forecast"))
+    confirm(run, "T-2")
+    assert "none of 2 orders will miss its deadline at 50 calls a minute: done" in run("orders", "forecast")
+
+
+def test_a_forecast_says_that_the_only_one_will_be_missed(run):
+    """Of one there are no others."""
+    confirm(run, "T-1", ago(days=2))
+    text = run("orders", "forecast")
+    assert "relograde: the one order that waits will miss its deadline at 50 calls a minute, the first" in text
 
 
 def test_a_forecast_says_what_will_be_missed(run):
@@ -309,7 +320,8 @@ def test_a_forecast_of_a_held_lane_says_until_when_to_release_it(run):
     assert "relograde: no order waits for a confirm" in run("orders", "forecast")
     confirm(run, "T-1")
     text = run("orders", "forecast")
-    assert "none of 1 orders will miss its deadline at 50 calls a minute, once the lane is released: done" in text
+    said = "the one order that waits will not miss its deadline at 50 calls a minute, once the lane is released: done"
+    assert said in text
     assert re.search(r"held, and while it is all are lost, the first \S+Z; release it before \S+Z\n", text)
     confirm(run, "T-2", ago(days=2))
     run("orders", "withdraw", "relograde", "T-1")
@@ -345,8 +357,22 @@ def test_a_balance_that_is_there_pays(run, here):
     assert TIME.fullmatch(short["balance_at"])
     assert "top up 239.50 EUR" in run("orders", "forecast")
     told(here, "5000")
-    said = "the balance of 5,000 EUR pays for its dead letters if those that wait leave it: requeue them before"
-    assert said in run("orders", "forecast")
+    assert "the balance of 5,000 EUR pays for its dead letters: requeue them before" in run("orders", "forecast")
+
+
+def test_orders_that_wait_and_are_not_paid_for_want_money_too(run, here):
+    """The balance lasts for three of them."""
+    unpaid(run, here, "30")
+    for number in range(5):
+        confirm(run, f"T-{number}", amount="30", currency="EUR")
+    told(here, "100")
+    said = r"relograde: top up 80 EUR before \S+Z or 3 orders are lost; "
+    more = r"[23] of them wait, and the balance of 100 EUR is of \S+Z\n"
+    assert re.search(said + more, run("orders", "forecast"))
+    here.views.foresight.funds = FundsViews(here.ledger, nearest=4)
+    text = run("orders", "forecast")
+    assert "top up at least 50 EUR" in text
+    assert "not all were read" in text
 
 
 def test_a_forecast_says_when_it_is_not_exact(run, here):
@@ -376,6 +402,7 @@ def test_metrics_are_printed_for_prometheus(run, here):
     assert values["countersign_predicted_misses", "relograde"] == 0
     assert values["countersign_predicted_misses_if_pending", "relograde"] == 0
     assert values["countersign_money_missing", "EUR", "relograde"] == 1200
+    assert values["countersign_orders_without_money", "EUR", "relograde"] == 1
     assert 86000 < values["countersign_minimum_slack_seconds",] < 86400
     assert abs(values["countersign_top_up_before_timestamp_seconds", "EUR", "relograde"] - time.time() - 86310) < 60
 

@@ -1,6 +1,7 @@
 """The forecast: as arithmetic on values, and against what the real ledger, dispatcher and executor then do."""
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -183,6 +184,32 @@ def test_money_is_missing_by_currency():
     assert short([letter("10")], {"EUR": Decimal(11)})[0].missing == 0
 
 
+def waits(amount, last_safe=NOW + 100, currency="EUR"):
+    return replace(letter(amount, last_safe, currency), waits=True)
+
+
+def test_who_waits_and_is_not_paid_for_is_missing_money_too():
+    """By deadline over the balance, the letters among them."""
+    [euro] = short([letter("30"), *[waits("30")] * 300], {"EUR": Decimal(100)})
+    assert (euro.missing, euro.orders, euro.amount) == (Decimal(8930), 1, Decimal(30))
+    assert (euro.lost, euro.waiting) == (298, 298)
+    [late] = short([letter("30", NOW + 200), *[waits("30")] * 4], {"EUR": Decimal(100)})
+    assert (late.missing, late.lost, late.waiting) == (Decimal(50), 2, 1)
+    [small] = short([waits("80", NOW + 10), waits("30", NOW + 20), waits("20", NOW + 30)], {"EUR": Decimal(100)})
+    assert (small.missing, small.lost, small.before) == (Decimal(30), 1, NOW + 20), "the last one still fits"
+
+
+def test_what_waits_is_paid_for_as_far_as_anybody_knows():
+    """Nothing is said of those who wait while the balance is not known, or suffices, or is of another currency."""
+    assert short([waits("30")]) == short([waits("30")], {"EUR": None}) == []
+    assert short([waits("30")], {"EUR": Decimal(30)}) == []
+    assert short([waits("30", NOW)], {"EUR": Decimal(0)}) == [], "too late"
+    [euro] = short([letter("5"), waits("30")])
+    assert (euro.missing, euro.lost, euro.waiting) == (Decimal(5), 1, 0)
+    [euro] = short([letter("5"), waits("30"), waits("9", currency="USD")], {"EUR": Decimal(35)})
+    assert (euro.missing, euro.lost, euro.waiting) == (0, 1, 0), "the letter is, until it is requeued"
+
+
 def test_letters_past_their_deadline_want_no_money():
     """A confirm for them would be refused."""
     assert short([letter("10", last_safe=NOW)]) == []
@@ -193,7 +220,8 @@ def test_the_money_must_be_there_before_the_calls_that_spend_it():
     """A requeued order takes a read and a confirm, two calls a minute: an order a minute."""
     assert short([letter("1")])[0].before == NOW + 100
     assert short([letter("1")] * 2)[0].before == NOW + 100 - 61
-    assert short([letter("1")] * 4)[0].before == NOW + 100 - 3 * 61
+    assert short([letter("1", NOW + 500)] * 4)[0].before == NOW + 500 - 3 * 61
+    assert short([letter("1")] * 4)[0].before == NOW, "some are lost already"
     assert short([letter("1", NOW + 500), letter("1", NOW + 100)])[0].before == NOW + 100
     assert short([letter("1")] * 2, per_minute=0)[0].before == NOW + 100
 

@@ -9,6 +9,7 @@ from conftest import LANES, RETRY, START, an_order, make_ledger, turn
 from worker.answers import Blocked, Pending, Rejected, Unavailable, Unknown
 from worker.forecast import ONCE, Recheck, Waiting, foresee
 from worker.ledger.backlog import Backlog
+from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY, WAY
 from worker.ledger.views import Views
@@ -179,7 +180,8 @@ def test_the_report_adds_up(ledger, clock):
     assert report["money"] == [
         {
             "lane": "relograde", "currency": "EUR", "orders": 1, "amount": "12.50", "orders_without_amount": 0,
-            "balance": None, "balance_at": None, "missing": "12.50", "top_up_before": "2027-01-16T06:59:30.000Z",
+            "orders_waiting": 0, "orders_lost": 1, "balance": None, "balance_at": None, "missing": "12.50",
+            "top_up_before": "2027-01-16T06:59:30.000Z", "exact": True,
         }
     ]  # fmt: skip
     assert report["exact"] is True
@@ -223,3 +225,46 @@ def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clo
     assert turn(ledger, "B", poor) == "dead"
     [short] = views.forecast()["money"]
     assert (short["balance"], short["missing"], short["orders"]) == (None, "40", 2)
+
+
+def told(ledger, amount, account=None):
+    calls = LaneCalls(ledger)
+    call = calls.permit("relograde", account, ACCOUNT, 0.0)
+    calls.settle_look(call, {"EUR": Decimal(amount)}, call.now)
+
+
+def test_a_known_balance_is_held_against_what_waits(ledger):
+    """By lane; and before a look nothing is said of them."""
+    views = Views(ledger, LANES)
+    for order_id in "ABC":
+        late(ledger, order_id, START + 90, amount="30", currency="EUR")
+        late(ledger, f"a{order_id}", START + 90, amount="5", currency="EUR", account="a")
+    assert views.forecast()["money"] == []
+    told(ledger, "40")
+    told(ledger, "40", "a")
+    [short] = views.forecast()["money"]
+    assert (short["lane"], short["missing"], short["orders"]) == ("relograde", "50", 0)
+    assert (short["orders_waiting"], short["orders_lost"], short["exact"]) == (2, 2, True)
+    assert short["top_up_before"] == "2027-01-15T08:01:30.000Z"
+
+
+def test_a_balance_of_which_more_was_spent_than_was_there_is_not_known(ledger):
+    """Somebody has topped up, and nobody has looked since."""
+    told(ledger, "40")
+    for order_id in "AB":
+        late(ledger, order_id, START + 90, amount="30", currency="EUR")
+        turn(ledger, order_id, Pending())
+    late(ledger, "C", START + 90, amount="30", currency="EUR")
+    assert Views(ledger, LANES).forecast()["money"] == []
+
+
+def test_more_waits_than_is_looked_at(ledger):
+    """What is missing is then the least that can be."""
+    views = Views(ledger, LANES)
+    views.foresight.funds = FundsViews(ledger, nearest=2)
+    for order_id in "ABC":
+        late(ledger, order_id, START + 90, amount="30", currency="EUR")
+    assert views.forecast()["exact"] is True, "nothing is known, and nothing said"
+    told(ledger, "40")
+    seen = views.forecast()
+    assert (seen["exact"], seen["money"][0]["exact"], seen["money"][0]["missing"]) == (False, False, "20")

@@ -75,9 +75,10 @@ def _money(rows: list[dict[str, Any]]) -> Iterator[Gauge]:
     labels = ("lane", "currency")
     named = [((row["lane"], row["currency"] or ""), row) for row in rows]
     missing = {name: float(row["missing"]) for name, row in named}
-    yield _gauge("money_missing", "What the balance lacks for the dead letters that want money.", labels, missing)
-    orders = {name: row["orders"] for name, row in named}
-    yield _gauge("orders_without_money", "Dead letters that can still be confirmed when it is there.", labels, orders)
+    text = "What the last known balance lacks for the dead letters that want money and the orders that wait."
+    yield _gauge("money_missing", text, labels, missing)
+    orders = {name: row["orders_lost"] for name, row in named}
+    yield _gauge("orders_without_money", "Orders that are lost unless it is there in time.", labels, orders)
     before = {name: _epoch(row["top_up_before"]) for name, row in named}
     yield _gauge("top_up_before_timestamp_seconds", "Until when it must be there for all of them.", labels, before)
 

@@ -94,30 +94,34 @@ def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
         return
     pace = f"at {lane['calls_per_minute']} calls a minute" if lane["calls_per_minute"] else "without a limit of calls"
     pace += ", once the lane is released" if held else ""
+    one, pressed = waiting == 1, lane["predicted_misses_if_pending"]
     if misses:
-        yield f"{name}: {misses} of {waiting} orders will miss their deadline {pace}, the first {lane['first_miss_at']}"
+        who = "the one order that waits will miss its" if one else f"{misses} of {waiting} orders will miss their"
+        yield f"{name}: {who} deadline {pace}, the first {lane['first_miss_at']}"
     else:
+        who = "the one order that waits will not miss" if one else f"none of {waiting} orders will miss"
         spare = f"the tightest has {lane['spare_seconds']:.0f} s to spare"
-        yield f"{name}: none of {waiting} orders will miss its deadline {pace}: done {lane['done_at']}, {spare}"
-    if (pressed := lane["predicted_misses_if_pending"]) > misses:
+        yield f"{name}: {who} its deadline {pace}: done {lane['done_at']}, {spare}"
+    if pressed > misses:
         why = "if most confirms are answered pending: a tenth of the calls is for re-checks"
-        yield f"{name}: {pressed} of them will {why}"
+        yield f"{name}: {'it' if one else f'{pressed} of them'} will {why}"
     if held:
         before = f"; release it before {lane['release_before']}" if lane["release_before"] else ""
         yield f"{name}: held, and while it is all are lost, the first {lane['first_miss_if_held_at']}{before}"
 
 
 def _money_line(short: dict[str, Any]) -> str:
-    currency, missing = short["currency"] or "(no currency)", Decimal(short["missing"])
-    number = f"{short['orders']} orders are" if short["orders"] > 1 else "1 order is"
-    lost = f"before {short['top_up_before']} or {number} lost"
-    unknown = short["orders_without_amount"]
+    currency, missing, lost = short["currency"] or "(no currency)", Decimal(short["missing"]), short["orders_lost"]
+    unless = f"before {short['top_up_before']} or {lost} {'orders are' if lost > 1 else 'order is'} lost"
+    unknown, waiting = short["orders_without_amount"], short["orders_waiting"]
+    balance = f"the balance of {Decimal(short['balance'] or 0):,f} {currency}"
     if missing:
-        return f"top up {'at least ' if unknown else ''}{missing:,f} {currency} {lost}"
+        at_least = "at least " if unknown or not short["exact"] else ""
+        told = f"; {waiting} of them {'wait' if waiting > 1 else 'waits'}, and {balance} is of {short['balance_at']}"
+        return f"top up {at_least}{missing:,f} {currency} {unless}{told if waiting else ''}"
     if unknown:
-        return f"top up {currency} {lost}; the amount of {unknown} is not known"
-    enough = f"the balance of {Decimal(short['balance']):,f} {currency} pays for its dead letters"
-    return f"{enough} if those that wait leave it: requeue them {lost}"
+        return f"top up {currency} {unless}; the amount of {unknown} is not known"
+    return f"{balance} pays for its dead letters: requeue them {unless}"
 
 
 LANE_COLUMNS = ("lane", "held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")

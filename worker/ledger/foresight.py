@@ -10,7 +10,7 @@ from worker.ledger import keys
 from worker.ledger.backlog import WINDOW, Backlog
 from worker.ledger.funds import Balance, FundsViews
 from worker.ledger.ledger import Ledger
-from worker.shortfall import Shortfall, shortfalls
+from worker.shortfall import Shortfall, Unpaid, shortfalls
 
 
 class Foresight:
@@ -62,15 +62,27 @@ class Foresight:
         rows, complete = [], True
         for supplier in dict.fromkeys(supplier for supplier, _ in self.lanes):
             letters, all_of_them = self.backlog.unpaid(supplier)
-            complete = complete and all_of_them
-            per_minute, now = self.ledger.limits[supplier].calls_per_minute, self.ledger.time()
-            for account, unpaid in letters.items():
-                known = self.funds.balances(supplier, account)
-                amounts = {currency: None if one.doubted else one.amount for currency, one in known.items()}
-                found = shortfalls(unpaid, amounts, per_minute, WINDOW, now)
-                lane = keys.lane_name(supplier, account)
-                rows += [{"lane": lane, **_short(short, known.get(short.currency or ""))} for short in found]
+            here = (account for room, account in self.lanes if room == supplier)
+            for account in dict.fromkeys((*here, *letters)):
+                found, exact = self._lane_money(supplier, account, letters.get(account, []))
+                rows += [{**row, "exact": exact and all_of_them} for row in found]
+                complete = complete and exact and all_of_them
         return rows, complete
+
+    def _lane_money(
+        self, supplier: str, account: str | None, letters: list[Unpaid]
+    ) -> tuple[list[dict[str, Any]], bool]:
+        known = self.funds.balances(supplier, account)
+        told = {currency: one.amount for currency, one in known.items() if not one.doubted and one.amount >= 0}
+        waiting = self.funds.waiting(supplier, account) if told else ()
+        wants = (
+            Unpaid(last_safe=want.last_safe, amount=want.amount, currency=want.currency, waits=True) for want in waiting
+        )
+        per_minute, now = self.ledger.limits[supplier].calls_per_minute, self.ledger.time()
+        found = shortfalls((*letters, *wants), told, per_minute, WINDOW, now)
+        lane = keys.lane_name(supplier, account)
+        rows = [{"lane": lane, **_short(short, known.get(short.currency or ""))} for short in found]
+        return rows, not (told and self.funds.more_wait(supplier))
 
 
 def _release_before(held_until: float | None, seen: Forecast, now: float) -> float | None:
@@ -86,6 +98,8 @@ def _short(short: Shortfall, balance: Balance | None) -> dict[str, Any]:
         "orders": short.orders,
         "amount": f"{short.amount:f}",
         "orders_without_amount": short.unpriced,
+        "orders_waiting": short.waiting,
+        "orders_lost": short.lost,
         "balance": None if short.balance is None else f"{short.balance:f}",
         "balance_at": iso(balance.asked_at) if balance else None,
         "missing": f"{short.missing:f}",

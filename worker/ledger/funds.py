@@ -15,7 +15,7 @@ from worker.policy import SEND_WINDOW
 REASON = "insufficient_balance"
 PAGE = 500
 NEAREST = 10_000
-"""Waiting orders of a lane that are looked at: at 50 calls a minute, more than three hours of them."""
+"""Waiting orders of a supplier that are looked at: at 50 calls a minute, more than three hours of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ class Balance:
 class FundsViews:
     """Raises `redis.RedisError` when the server cannot be reached."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, nearest: int = NEAREST) -> None:
         self.ledger = ledger
+        self.nearest = nearest
         self.scripts = ledger.scripts
         self.client = ledger.scripts.client
 
@@ -68,11 +69,20 @@ class FundsViews:
     def waiting(self, supplier: str, account: str | None) -> Iterator[Want]:
         """A lane's orders that wait for their confirm and say what they cost, the nearest deadlines first."""
         rows = merge(*(self._rows(supplier, name) for name in ("warned", "deadlines")), key=lambda row: row[1])
-        nearest = islice(rows, NEAREST)
-        while page := dict(islice(nearest, PAGE)):
-            for order in self._orders(supplier, page):
-                if order.account == account and order.state == "accepted":
-                    yield from _want(order, page[order.order_id])
+        nearest = islice(rows, self.nearest)
+        while page := list(islice(nearest, PAGE)):
+            pipe = self.client.pipeline(transaction=False)
+            for order_id, _ in page:
+                pipe.hmget(self.scripts.key(supplier, "order", order_id), "account", "state", "amount", "currency")
+            for (order_id, last_safe), (of, state, amount, currency) in zip(page, pipe.execute(), strict=True):
+                if of == account and state == "accepted" and amount and currency:
+                    yield Want(order_id=order_id, last_safe=last_safe, amount=Decimal(amount), currency=currency)
+
+    def more_wait(self, supplier: str) -> bool:
+        """Whether orders of a supplier wait that `waiting` does not look at."""
+        return self.nearest < sum(
+            self.client.zcard(self.scripts.key(supplier, name)) for name in ("warned", "deadlines")
+        )
 
     def _rows(self, supplier: str, name: str) -> Iterator[tuple[str, float]]:
         index, start = self.scripts.key(supplier, name), 0
@@ -80,12 +90,11 @@ class FundsViews:
             yield from rows
             start += PAGE
 
-    def _orders(self, supplier: str, ids: Iterator[str] | list[str] | dict[str, float]) -> Iterator[Order]:
+    def _orders(self, supplier: str, ids: list[str]) -> Iterator[Order]:
         pipe = self.client.pipeline(transaction=False)
-        names = list(ids)
-        for order_id in names:
+        for order_id in ids:
             pipe.hgetall(self.scripts.key(supplier, "order", order_id))
-        for order_id, fields in zip(names, pipe.execute(), strict=True):
+        for order_id, fields in zip(ids, pipe.execute(), strict=True):
             if fields:
                 yield load_order(supplier, order_id, fields)
 
