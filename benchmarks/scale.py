@@ -17,6 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from benchmarks import processes
+from benchmarks.rig import UNLIMITED, Rig
 from benchmarks.rows import Row
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
@@ -24,7 +26,7 @@ from worker.answers import Confirmed, Line
 from worker.dispatcher import BATCH
 from worker.executor import Executor
 from worker.ledger import Ledger
-from worker.ledger.ledger import Limits
+from worker.ledger.ledger import PROMOTE, Limits
 from worker.ledger.scripts import Scripts
 from worker.ledger.views import Views
 from worker.policy import Policy, Rules
@@ -37,6 +39,8 @@ SAMPLE = 1000
 SMALL, DRAINED = 10_000, 6000
 """Orders of the small crowd, and how many each is drained of."""
 NEAR = 100
+WATCHED = 20.0
+"""Seconds for which a worker is left to itself before its memory is read."""
 LANES: tuple[tuple[str, str | None], ...] = (("relograde", "a"), ("relograde", "b"), ("logitrail", None))
 POLICIES = {
     "relograde": Policy(Rules(reads=True, settle=40.0, confirm_within=86400.0, margin=30.0)),
@@ -107,6 +111,21 @@ def memory(client: Any, used: int) -> list[Row]:
     rest = used / ORDERS - sum(found.values())
     rows.append(Row(name="  of these: the server's table of keys", value=rest, unit="bytes"))
     return [Row(name="memory of a waiting order", value=used / ORDERS, unit="bytes", at_most=700), *rows]
+
+
+def worker_memory(url: str) -> float:
+    """MB of a worker that dispatches there for a while; all lanes are held meanwhile, so that it calls nobody."""
+    accounts = {"RELOGRADE_ACCOUNTS": "a,b", "RELOGRADE_API_KEY_A": "key-a", "RELOGRADE_API_KEY_B": "key-b"}
+    ledger = make_ledger(url)
+    for supplier, account in LANES:
+        ledger.hold(supplier, account, "benchmark")
+    with Rig() as rig:
+        pid = rig.worker({**UNLIMITED, **accounts, "REDIS_URL": url})
+        time.sleep(WATCHED)
+        found = processes.memory(pid)
+    for supplier, account in LANES:
+        ledger.release(supplier, account)
+    return found
 
 
 def milliseconds(what: Callable[[], Any], rounds: int) -> float:
@@ -181,6 +200,8 @@ def measure() -> list[Row]:
             for _ in range(2)
         )
         client = connect(server.url)
+        alone = worker_memory(server.url)
+        client.flushall()
         make_ledger(server.url).tend("relograde")
         before = int(client.info("memory")["used_memory"])
         crowd(server.url)
@@ -196,6 +217,11 @@ def measure() -> list[Row]:
             Row(name="orders stats", value=milliseconds(views.stats, 5) / 1000, unit="s", at_most=1),
             Row(name="orders list", value=listed / 1000, unit="s", at_most=1),
         ]
+        beside = worker_memory(server.url)
+        rows += [
+            Row(name="memory of a worker while none wait", value=alone, unit="MB"),
+            Row(name="memory of a worker while all wait, over that", value=beside / alone, unit="times", at_most=1.05),
+        ]
         fill(other.url, range(SMALL))
         now, first = ledger.time(), ORDERS - ORDERS % len(LANES) + len(LANES)
         near = [an_order(first + number * len(LANES), now, 86400 - 60) for number in range(NEAR)]
@@ -207,7 +233,7 @@ def measure() -> list[Row]:
         late = {order.order_id for order in near} - set(many.supplier.confirmed)
         return [
             *rows,
-            Row(name="a dispatch while the crowd falls due", value=fallen, unit="ms", at_most=2),
+            Row(name=f"a dispatch that moves {PROMOTE} of the crowd that fell due", value=fallen, unit="ms"),
             Row(name="drain of ten thousand due at once", value=few.cost, unit="CPU ms/order"),
             Row(name="drain of the whole crowd due at once", value=many.cost, unit="CPU ms/order"),
             Row(name="  its ratio to that of ten thousand", value=many.cost / few.cost, unit="", at_most=1.1),
