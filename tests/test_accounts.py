@@ -1,6 +1,6 @@
 """Looks at the accounts, with a supplier over HTTP and its books, on the ledger's virtual clock."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from sandbox.server import Sandbox
 from worker.accounts import Account
 from worker.executor import Executor
 from worker.ledger.ledger import LOOK_EVERY
+from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
 from worker.suppliers.relograde import Relograde
 
@@ -189,6 +190,38 @@ def test_money_is_not_given_twice(desk: Desk) -> None:
         desk.clock.advance(LOOK_EVERY)
         account.turn()
     assert [desk.state(name) for name in ("first", *"AB")] == ["accepted", "accepted", "dead insufficient_balance"]
+
+
+class Struck(Scripts):
+    """Between a look that is settled and whatever follows, another worker confirms an order."""
+
+    confirm: Callable[[], str]
+
+    def run(self, name: str, room: str, **arguments: Any) -> dict[str, Any]:
+        answer = super().run(name, room, **arguments)
+        if name == "lane_settle":
+            assert self.confirm() == "confirmed"
+        return answer
+
+
+def test_money_that_is_spent_beside_a_look_is_given_to_nobody(desk: Desk) -> None:
+    """Two of three are put back; another worker confirms one of them when the next look has just been settled."""
+    account = desk.account(requeues=True)
+    broke(desk, "29", "A", "B")
+    desk.work()
+    account.turn()
+    desk.work()
+    desk.sandbox.top_up(EUR="31")
+    desk.clock.advance(LOOK_EVERY)
+    account.turn()
+    assert desk.executor.step("relograde", "first") == "read_created"
+    desk.clock.advance(LOOK_EVERY)
+    client = desk.ledger.scripts.client
+    desk.ledger.scripts = Struck(client, "test", clock=desk.clock, run_id=lambda: "run-1", server=Server(synced=True))
+    desk.ledger.scripts.confirm = lambda: desk.executor.step("relograde", "first")
+    desk.account(requeues=True).turn()
+    states = [desk.state(name) for name in ("first", *"AB")]
+    assert states == ["confirmed", "accepted", "dead insufficient_balance"]
 
 
 def test_looks_for_letters_are_a_minute_apart_and_end_with_them(desk: Desk) -> None:

@@ -6,11 +6,11 @@ is wanted and may be made stands in the ledger: at most one a minute, whoever as
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from worker import operations
-from worker.funds import Funds, payable
+from worker.funds import payable
 from worker.ledger import Ledger
 from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
@@ -38,6 +38,7 @@ class Account:
         self.funds = FundsViews(ledger)
         self.lane_calls = LaneCalls(ledger)
         self.questions = Questions(self.lane_calls, monotonic)
+        self.lane = lane
         self.supplier, self.account = lane
         self.client = client
         self.requeues = requeues
@@ -50,8 +51,11 @@ class Account:
         )
         if isinstance(asked, str):
             return TICK
+        # Read before the look is settled: who is confirmed in between is then taken off twice, and not forgotten.
+        letters = self.funds.letters(*self.lane) if self.requeues else []
+        waiting = list(self.funds.waiting(*self.lane)) if letters else []
         look = self.lane_calls.settle_look(asked.call, asked.answer, asked.sent_at)
-        requeued = self._requeue(look.funds) if self.requeues else 0
+        requeued = self._requeue(payable(letters, waiting, look.funds))
         fields = {
             "supplier": self.supplier,
             "account": self.account,
@@ -68,14 +72,9 @@ class Account:
         now = self.ledger.time()
         if number != self._counted or now - self._counted_at >= LOOK_EVERY:
             self._counted, self._counted_at = number, now
-            self._awaited = number > 0 and bool(self.funds.letters(self.supplier, self.account))
+            self._awaited = number > 0 and bool(self.funds.letters(*self.lane))
         return self._awaited
 
-    def _requeue(self, funds: Mapping[str, Funds]) -> int:
-        lane = (self.supplier, self.account)
-        letters = self.funds.letters(*lane) if funds else []
-        waiting = self.funds.waiting(*lane) if letters else ()
-        done = 0
-        for order_id in payable(letters, waiting, funds):
-            done += self.ledger.change(self.supplier, order_id, operations.requeue_on_funds) is not None
-        return done
+    def _requeue(self, order_ids: list[str]) -> int:
+        changes = [self.ledger.change(self.supplier, one, operations.requeue_on_funds) for one in order_ids]
+        return sum(change is not None for change in changes)
