@@ -98,6 +98,22 @@ def test_what_was_not_due_yet_is_no_suspect(ledger, clock, disk):
     assert ledger.claim("relograde", "R1").order.suspect_at is None
 
 
+def test_a_call_under_way_during_a_restart_leaves_a_suspect(ledger, clock, disk):
+    """The process that made it knows nothing of the restart; a look in between found it out. The next look asks."""
+    ledger.open(an_order())
+    claimed, permit = ledger.take("relograde", "R1")
+    disk.restart()
+    assert ledger.claim("relograde", "R1").result == "busy"
+    step = ledger.policies["relograde"].decide(permit.order, permit.call, Unavailable(), clock())
+    assert ledger.write(permit.order, step, claim=claimed.claim).result == "written"
+    clock.advance(10)
+    assert members(ledger, "relograde", "due", "-").keys() == {"R1"}
+    ledger.dispatch("relograde", None, 0)
+    assert members(ledger, "relograde", "ready", "-", "ask").keys() == {"R1"}
+    assert turn(ledger, "R1", Created()) == "read_created_early"
+    recount(ledger)
+
+
 @pytest.mark.parametrize("answer", [Pending(), Rejected("out_of_stock"), FINISHED])
 def test_only_what_may_be_confirmed_is_suspected(ledger, disk, answer):
     """A pending, dead or ended order has no confirm to repeat; a requeue does not act before it is on disk."""

@@ -770,6 +770,14 @@ def test_a_cancelled_order_is_read_again_after_a_quarter_of_an_hour_and_a_day():
     assert decide(second.order, unsettled, READ, now=NOW + DAY).order.due_at is None
 
 
+@pytest.mark.parametrize(("line", "due"), [(OPEN_LINE, NOW + DAY), (DONE, None)])
+def test_a_404_does_not_end_the_looks_at_a_cancelled_order(line, due):
+    """Its lines may still be delivered; the look after that comes as planned."""
+    order = decide(ASKED, Cancelled(lines=(DONE, OPEN_LINE)), READ).order
+    order = replace(order, lines=[{**old, "status": line.status} for old in order.lines])
+    assert decide(order, NotFound(), READ, now=NOW + 900).order.due_at == due
+
+
 def test_an_earlier_creation_moves_the_deadline_and_a_later_one_does_not():
     """If an answer shows an earlier `dateCreated`, the deadline becomes that much earlier (6)."""
     order = ASKED

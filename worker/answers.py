@@ -8,6 +8,9 @@ and the sealed form of it when the web app gave us a public key, never the vouch
 from dataclasses import dataclass
 from datetime import datetime
 
+UNSETTLED = ("pending", "created")
+"""States of a line that the supplier may still change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -22,7 +25,7 @@ class Line:
     @property
     def settled(self) -> bool:
         """True when the supplier will not change this line any more."""
-        return self.status not in ("pending", "created")
+        return self.status not in UNSETTLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,8 +194,7 @@ class Policy:
             tells = (("order.updated", None),) if marked.detail != order.detail else ()
             return Step(order=marked, event="cancelled_after_proof", tells=tells, proof=bool(tells))
         first = order.ended_at if order.state == "cancelled" and order.ended_at is not None else now
-        looks = () if all(line.settled for line in answer.lines) else CANCELLED_LOOKS
-        due = next((first + look for look in looks if first + look > now), None)
+        due = _look_after_cancel(seen, first, now)
         if order.state == "cancelled":
             return _told_if_changed(order, replace(seen, due_at=due))
         done = replace(_ended(seen, "cancelled", now), due_at=due, inferred=False)
@@ -415,8 +414,17 @@ def _lane(answer: say.Answer, step: Step) -> dict[str, Any]:
 
 
 def _daily(order: Order, now: float) -> float | None:
-    """The next look at an order that is not open: only one that was pending too long is still read."""
+    """The next look at an order that is not open: one that was pending too long, or cancelled with lines to come."""
+    if order.state == "cancelled" and order.ended_at is not None:
+        return _look_after_cancel(order, order.ended_at, now)
     return now + DAY if order.letter == "pending_too_long" else None
+
+
+def _look_after_cancel(order: Order, ended_at: float, now: float) -> float | None:
+    """Some lines may still be delivered."""
+    unsettled = any(line["status"] in say.UNSETTLED for line in order.lines or ())
+    looks = CANCELLED_LOOKS if unsettled else ()
+    return next((ended_at + look for look in looks if ended_at + look > now), None)
 
 
 def _resolved(order: Order) -> Order:

@@ -37,6 +37,8 @@ redis.call('HINCRBY', name, 'version', 1)
 if args.claim then redis.call('HSET', name, 'applied', args.claim) else redis.call('HDEL', name, 'applied') end
 local after = hash(name)
 local due = args.due and tonumber(args.due)
+-- A restart made it suspect while its call was under way, of which the process that made the call knows nothing.
+if after.suspect_at and args.kind == 'confirm' then args.kind = 'ask' end
 local hintable = after.state ~= 'confirmed' and after.state ~= 'withdrawn' and after.state ~= 'resolved'
 if order.hint and hintable then
   due = now
