@@ -158,12 +158,16 @@ class Drain:
         self.executor = Executor(self.ledger, POLICIES, dict.fromkeys(LANES, self.supplier))
         self.client = self.ledger.scripts.client
         self.seconds = 0.0
-        fall_due, at = self.client.register_script(FALL_DUE), f"{self.ledger.time() - 1:.6f}"
+        self.at = f"{self.ledger.time() - 1:.6f}"
         for room, account in LANES:
-            left = many // len(LANES)
-            while left > 0:
-                keys, words = [self.ledger.scripts.base(room)], [account or "-", at, min(left, 5000)]
-                left -= fall_due(keys=keys, args=words) or left
+            self.fall(room, account, many // len(LANES))
+
+    def fall(self, room: str, account: str | None, many: int) -> None:
+        """So many of the ready orders of a lane, the nearest deadlines first, fell due in that second instead."""
+        fall_due = self.client.register_script(FALL_DUE)
+        while many > 0:
+            keys, words = [self.ledger.scripts.base(room)], [account or "-", self.at, min(many, 5000)]
+            many -= fall_due(keys=keys, args=words) or many
 
     def round(self) -> None:
         """Dispatches all lanes once and makes the steps."""
@@ -223,11 +227,12 @@ def measure() -> list[Row]:
             Row(name="memory of a worker while all wait, over that", value=beside / alone, unit="times", at_most=1.05),
         ]
         fill(other.url, range(SMALL))
+        many, few = Drain(server.url, ORDERS), Drain(other.url, SMALL)
         now, first = ledger.time(), ORDERS - ORDERS % len(LANES) + len(LANES)
         near = [an_order(first + number * len(LANES), now, 86400 - 60) for number in range(NEAR)]
         for order in near:
             ledger.open(order)
-        many, few = Drain(server.url, ORDERS), Drain(other.url, SMALL)
+        many.fall(*LANES[0], NEAR)
         fallen = milliseconds(lambda: ledger.dispatch("relograde", "b", 1), 50)
         drain(many, few)
         late = {order.order_id for order in near} - set(many.supplier.confirmed)

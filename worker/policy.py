@@ -194,7 +194,7 @@ class Policy:
             tells = (("order.updated", None),) if marked.detail != order.detail else ()
             return Step(order=marked, event="cancelled_after_proof", tells=tells, proof=bool(tells))
         first = order.ended_at if order.state == "cancelled" and order.ended_at is not None else now
-        due = _look_after_cancel(seen, first, now)
+        due = _look_after_cancel(first, now) if not all(line.settled for line in answer.lines) else None
         if order.state == "cancelled":
             return _told_if_changed(order, replace(seen, due_at=due))
         done = replace(_ended(seen, "cancelled", now), due_at=due, inferred=False)
@@ -416,15 +416,14 @@ def _lane(answer: say.Answer, step: Step) -> dict[str, Any]:
 def _daily(order: Order, now: float) -> float | None:
     """The next look at an order that is not open: one that was pending too long, or cancelled with lines to come."""
     if order.state == "cancelled" and order.ended_at is not None:
-        return _look_after_cancel(order, order.ended_at, now)
+        unsettled = any(line["status"] in say.UNSETTLED for line in order.lines or ())
+        return _look_after_cancel(order.ended_at, now) if unsettled else None
     return now + DAY if order.letter == "pending_too_long" else None
 
 
-def _look_after_cancel(order: Order, ended_at: float, now: float) -> float | None:
+def _look_after_cancel(ended_at: float, now: float) -> float | None:
     """Some lines may still be delivered."""
-    unsettled = any(line["status"] in say.UNSETTLED for line in order.lines or ())
-    looks = CANCELLED_LOOKS if unsettled else ()
-    return next((ended_at + look for look in looks if ended_at + look > now), None)
+    return next((ended_at + look for look in CANCELLED_LOOKS if ended_at + look > now), None)
 
 
 def _resolved(order: Order) -> Order:

@@ -155,7 +155,7 @@ MUTANTS = (
     _one("the details are not sent", POLICY, "Call(kind=CONFIRM, details=order.details, host=order.host)", "Call(kind=CONFIRM, host=order.host)"),
     _one("an inference passes for proof", POLICY, "inferred=True, due_at=", "inferred=False, due_at="),
     _one("a tracking code that never comes is nobody's concern", POLICY, "due_at=now + (self.rules.give_up or 0.0))", "due_at=None)"),
-    _one("lines that were not settled are not read again", POLICY, "looks = CANCELLED_LOOKS if unsettled else ()", "looks = ()"),
+    _one("lines that were not settled are not read again", POLICY, "(ended_at + look for look in CANCELLED_LOOKS if ended_at + look > now)", "(look for look in ())"),
     _one("what changes after the end is not told", POLICY, 'event="updated", tells=(("order.updated", None),), proof=True', 'event="updated"'),
     _one("a delivered line is lost to a poorer view", POLICY, '"finished" if old.get("deliverable") and old["status"] == "finished" else line.status', "line.status"),
     _lua(
