@@ -178,15 +178,23 @@ def test_with_the_switch_letters_come_back_in_deadline_order(desk: Desk) -> None
     assert desk.confirms()[4:] == ["B"]
 
 
-def test_money_is_not_given_twice(desk: Desk) -> None:
-    """What was put back and is not confirmed yet has its claim on the balance when the next look comes."""
+def put_back_two_of_three(desk: Desk) -> Account:
+    """All three have died for want of money; then there is enough for two, which a look puts back."""
     account = desk.account(requeues=True)
     broke(desk, "29", "A", "B")
     desk.work()
     account.turn()
     desk.work()
     desk.sandbox.top_up(EUR="31")
-    for _ in range(3):
+    desk.clock.advance(LOOK_EVERY)
+    account.turn()
+    return account
+
+
+def test_money_is_not_given_twice(desk: Desk) -> None:
+    """What was put back and is not confirmed yet has its claim on the balance when the next look comes."""
+    account = put_back_two_of_three(desk)
+    for _ in range(2):
         desk.clock.advance(LOOK_EVERY)
         account.turn()
     assert [desk.state(name) for name in ("first", *"AB")] == ["accepted", "accepted", "dead insufficient_balance"]
@@ -206,14 +214,7 @@ class Struck(Scripts):
 
 def test_money_that_is_spent_beside_a_look_is_given_to_nobody(desk: Desk) -> None:
     """Two of three are put back; another worker confirms one of them when the next look has just been settled."""
-    account = desk.account(requeues=True)
-    broke(desk, "29", "A", "B")
-    desk.work()
-    account.turn()
-    desk.work()
-    desk.sandbox.top_up(EUR="31")
-    desk.clock.advance(LOOK_EVERY)
-    account.turn()
+    put_back_two_of_three(desk)
     assert desk.executor.step("relograde", "first") == "read_created"
     desk.clock.advance(LOOK_EVERY)
     client = desk.ledger.scripts.client

@@ -51,19 +51,20 @@ class Account:
         )
         if isinstance(asked, str):
             return TICK
+        told = isinstance(asked.answer, dict)
         # Read before the look is settled: who is confirmed in between is then taken off twice, and not forgotten.
-        letters = self.funds.letters(*self.lane) if self.requeues else []
+        letters = self.funds.letters(*self.lane) if self.requeues and told else []
         waiting = list(self.funds.waiting(*self.lane)) if letters else []
         look = self.lane_calls.settle_look(asked.call, asked.answer, asked.sent_at)
         requeued = self._requeue(payable(letters, waiting, look.funds))
         fields = {
             "supplier": self.supplier,
             "account": self.account,
-            "answer": "balances" if isinstance(asked.answer, dict) else type(asked.answer).__name__,
+            "answer": "balances" if told else type(asked.answer).__name__,
             "lane": look.lane,
             "requeued": requeued or None,
         }
-        log.info("look", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+        log.info("look", extra={"fields": fields})
         return TICK
 
     def _awaited_by_letters(self) -> bool:

@@ -115,6 +115,7 @@ class Doors:
         order = self._requested(data)
         details = None if data["details"] is None else _json(data["details"])
         opened = self.accept(order, details)
+        boundaries.reach(boundaries.ORDER_OPENED)
         if opened.result == "conflict":
             raise Refused("conflicting_request", _conflict(opened.differs))
         return opened.result

@@ -48,7 +48,6 @@ class Executor:
         """Accepts an order; with it comes its first step, to be made now, when its lane has room for all that wait."""
         started = self.monotonic()
         opened, taken = self.ledger.open_and_take(order, details)
-        boundaries.reach(boundaries.ORDER_OPENED)
         return opened, partial(self._go_on, taken, started) if taken.claimed.result == "claimed" else None
 
     def _go_on(self, taken: Taken, started: float) -> str:
@@ -139,10 +138,9 @@ def log_step(step: Step, call: str | None, answer: Answer | None, written: Reply
         "written": written.result,
         "lane": written.lane,
     }
-    log.log(level, "step", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+    log.log(level, "step", extra={"fields": fields})
 
 
 def say_pages_off(supplier: str, account: str | None, note: str) -> None:
     """Once: the ledger tells it only to the one who put them off."""
-    fields = {"supplier": supplier, "account": account, "note": note}
-    log.error("pages_contradicted", extra={"fields": {name: value for name, value in fields.items() if value}})
+    log.error("pages_contradicted", extra={"fields": {"supplier": supplier, "account": account, "note": note}})

@@ -11,11 +11,15 @@ TWO_LINES_A_MESSAGE = ("celery.worker.strategy", "celery.app.trace")
 
 
 class JsonFormatter(logging.Formatter):
-    """`log.info("event", extra={"fields": {...}})` becomes one object; other libraries' lines keep their text."""
+    """`log.info("event", extra={"fields": {...}})` becomes one object, without the fields that are None.
+
+    Other libraries' lines keep their text.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
         line = {
-            **getattr(record, "fields", {}),
+            **{name: value for name, value in fields.items() if value is not None},
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,

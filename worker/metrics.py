@@ -33,14 +33,14 @@ class LedgerCollector(Collector):
     def collect(self) -> Iterator[Gauge]:
         """Every metric."""
         try:
-            stats, forecast = self.views.stats(), self.views.forecast()
+            counts, forecast = self.views.counts(), self.views.forecast()
         except redis.RedisError:
             yield Gauge("countersign_ledger_up", UP, value=0)
             return
         yield Gauge("countersign_ledger_up", UP, value=1)
-        yield _gauge("orders", "Orders by state.", ("state",), stats["states"])
-        yield _gauge("dead_letters", "Dead letters by reason.", ("reason",), stats["dead_letters"])
-        yield from _lanes(stats["lanes"], forecast["lanes"])
+        yield _gauge("orders", "Orders by state.", ("state",), counts["states"])
+        yield _gauge("dead_letters", "Dead letters by reason.", ("reason",), counts["dead_letters"])
+        yield from _lanes(counts["lanes"], forecast["lanes"])
         if forecast["minimum_slack_seconds"] is not None:
             text = "To the nearest last safe moment of an order that waits for its confirm."
             yield Gauge("countersign_minimum_slack_seconds", text, value=forecast["minimum_slack_seconds"])

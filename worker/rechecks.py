@@ -137,5 +137,4 @@ def _in_trouble(answer: Answer) -> bool:
 
 def _log(event: str, lane: Lane, **more: int) -> None:
     supplier, account = lane
-    fields = {"supplier": supplier, **({"account": account} if account else {}), **more}
-    log.info(event, extra={"fields": fields})
+    log.info(event, extra={"fields": {"supplier": supplier, "account": account, **more}})

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation import behaviours as do
 from tests.simulation.plan import OrderPlan
-from worker import answers as say
-from worker.suppliers.connections import TooLate
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -51,22 +48,9 @@ class Bank:
         if self.balance is not None:
             self.balance += Decimal(str(amount))
 
-    def tell(self, forced: str | None, gate: Any) -> dict[str, Decimal] | say.Answer:
-        """`GET account`: the balance when the question arrives."""
-        world = self.world
-        world.point("connect")
-        if forced == "unavailable":
-            world.pause(1.0)
-            return do.UNSENT
-        try:
-            gate.check()
-        except TooLate:
-            return do.TOO_LATE
-        world.books["relograde"].sent.append(world.clock.now)
-        told = {CURRENCY: self.balance or Decimal(0)}
-        world.note(f"bank: tells {told[CURRENCY]}")
-        world.pause(0.3)
-        return told if forced is None else do.BEFORE.get(forced) or do.LOST
+    def told(self) -> dict[str, Decimal]:
+        """What the account holds."""
+        return {CURRENCY: self.balance or Decimal(0)}
 
     def ran(self, name: str, arguments: dict[str, Any], result: str) -> None:
         """A script about a look has run."""

@@ -30,8 +30,10 @@ class Relograde(Books):
         self.bank = Bank(world)
 
     def accounts(self, gate: Any) -> dict[str, Decimal] | say.Answer:
-        """What the account holds."""
-        return self.bank.tell(self.world.window(self.supplier), gate)
+        """What the account holds when the question arrives."""
+        forced = self.world.window(self.supplier)
+        unsent, told = self._leaves("a look at the accounts", gate, forced), self.bank.told()
+        return unsent or self._comes_back(forced) or told
 
     def judge(self, entry: Entry, visit: Visit) -> None:
         if visit.kind == "read":
@@ -81,7 +83,16 @@ class Relograde(Books):
 
     def find_page(self, page: int, gate: Any) -> dict[str, say.Answer] | say.Answer:
         """All orders are on the first page, newest first; what it shows is in the plan."""
-        world, forced = self.world, self.world.window(self.supplier)
+        forced = self.world.window(self.supplier)
+        trouble = self._leaves(f"page {page}", gate, forced) or self._comes_back(forced)
+        if trouble:
+            return trouble
+        entries = sorted(self.orders.values(), key=lambda entry: -entry.created_at)
+        return {entry.plan.order_id: self._on_page(entry) for entry in entries} if page == 1 else {}
+
+    def _leaves(self, what: str, gate: Any, forced: str | None) -> say.Answer | None:
+        """A call about no single order arrives; what it comes to when it does not."""
+        world = self.world
         world.point("connect")
         if forced == "unavailable":
             world.pause(1.0)
@@ -91,12 +102,13 @@ class Relograde(Books):
         except TooLate:
             return do.TOO_LATE
         self.sent.append(world.clock.now)
-        world.note(f"relograde: page {page} is sent")
-        world.pause(0.3)
-        if forced is not None:
-            return do.BEFORE.get(forced) or do.LOST
-        entries = sorted(self.orders.values(), key=lambda entry: -entry.created_at)
-        return {entry.plan.order_id: self._on_page(entry) for entry in entries} if page == 1 else {}
+        world.note(f"relograde: {what} is sent")
+        return None
+
+    def _comes_back(self, forced: str | None) -> say.Answer | None:
+        """Its answer comes a moment later; the trouble that comes instead."""
+        self.world.pause(0.3)
+        return None if forced is None else do.BEFORE.get(forced) or do.LOST
 
     def _on_page(self, entry: Entry) -> say.Answer:
         truth = self.answer(entry, Visit("page", "ok", 0.0, 0.0, 0.0, 0, False, None))

@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.forecast import ONCE, Lane, Recheck, Waiting
 from worker.ledger import keys
-from worker.ledger.ledger import TIGHT, WAY, Ledger
+from worker.ledger.ledger import TIGHT, WINDOW, Ledger
 from worker.shortfall import Unpaid
 
 NEAREST = 2000
@@ -14,8 +14,6 @@ GROUPS = 500
 """Steps into which the deadlines of the others are divided; a day has steps of three minutes."""
 RECHECKS = 500
 """Re-checks that are read: at half an hour between two of one order they take the tenth of 160 calls a minute."""
-WINDOW = 60.0 + WAY
-"""Seconds for which a call keeps its slot of the budget."""
 
 
 class Backlog:

@@ -9,17 +9,14 @@ if order.claim and tonumber(order.lease_until) > now then return reply({result =
 if not order.due_at or tonumber(order.due_at) > now then return reply({result = 'not_due'}) end
 local dying = args.kills and order.kind == 'confirm' and tonumber(order.rank) < now
 if lane_hash.held and lane_hash.probe ~= args.id and not dying then return reply({result = 'held'}) end
-local function in_flight()
-  redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
-  return redis.call('ZCARD', key('leases', lane))
-end
-if not dying and in_flight() >= args.max_in_flight then return reply({result = 'later'}) end
+redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
+local free = args.max_in_flight - redis.call('ZCARD', key('leases', lane))
+if not dying and free < 1 then return reply({result = 'later'}) end
 if args.direct then
   if order.fence then return reply({result = 'later'}) end
   -- Room for all that wait, this one among them: then it does not matter who goes first.
   local wanted = redis.call('ZCARD', key('ready', lane, 'confirm')) + redis.call('ZCARD', key('ready', lane, 'ask'))
     + redis.call('ZCARD', key('reserved', lane)) + kept_for_look(lane_hash)
-  local free = args.max_in_flight - redis.call('ZCARD', key('leases', lane))
   if wanted > free or wanted > calls_left(lane, args.per_minute) then return reply({result = 'later'}) end
 end
 local ends = now + args.lease

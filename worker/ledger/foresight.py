@@ -7,9 +7,9 @@ from typing import Any
 from schemas.outcomes import iso
 from worker.forecast import Forecast, foresee
 from worker.ledger import keys
-from worker.ledger.backlog import WINDOW, Backlog
+from worker.ledger.backlog import Backlog
 from worker.ledger.funds import Balance, FundsViews
-from worker.ledger.ledger import Ledger
+from worker.ledger.ledger import WINDOW, Ledger
 from worker.shortfall import Shortfall, Unpaid, shortfalls
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.funds import Funds
 from worker.ledger import keys
-from worker.ledger.ledger import WAY, Ledger
+from worker.ledger.ledger import WAY, WINDOW, Ledger
 from worker.policy import SEND_WINDOW, signal_of
 
 ACCOUNT, PAGE = "account", "page"
@@ -107,7 +107,7 @@ class LaneCalls:
             kind=call.kind,
             token=call.token,
             retry=self.ledger.retry,
-            call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
+            call_free_at=None if sent_at is None else sent_at + WINDOW,
             balances=balances,
             wakes=WAKES,
             **signal_of(answer),

@@ -15,6 +15,8 @@ from worker.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
 WAY = 2.0
 """Seconds that a call may be under way to the supplier; its slot is freed that much later (60 in 62 s are 97 %). One
 second was too little on a machine with far more work than cores."""
+WINDOW = 60.0 + WAY
+"""Seconds after its first byte for which a call keeps its slot of the budget."""
 SUSPICION = 600.0
 """Seconds after a restart with possible loss in which a new order may be one whose acceptance was forgotten."""
 TIGHT = 1.0
@@ -253,7 +255,7 @@ class Ledger:
             retry_after=step.retry_after,
             page=step.page,
             retry=self.retry,
-            call_free_at=None if sent_at is None else sent_at + 60.0 + WAY,
+            call_free_at=None if sent_at is None else sent_at + WINDOW,
             last_safe=policy.last_safe_moment(after),
             forget_after=self.retention,
         )

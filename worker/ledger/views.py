@@ -137,7 +137,15 @@ class Views:
         }
 
     def stats(self) -> dict[str, Any]:
-        """`orders stats`: counts that are the sizes of the indexes themselves, so they are always exact."""
+        """`orders stats`."""
+        return {
+            **self.counts(),
+            "minimum_slack_seconds": self._minimum_slack(self.ledger.time()),
+            "predicted_misses": self.foresight.predicted_misses(),
+        }
+
+    def counts(self) -> dict[str, Any]:
+        """States, letters and lanes: the sizes of the indexes themselves, so they are always exact."""
         states = {name: sum(self._size(room, "state", name) for room in self.suppliers) for name in STATES}
         rooms = (*self.suppliers, MESSAGES)
         letters = {name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS}
@@ -147,8 +155,6 @@ class Views:
             "states": states,
             "dead_letters": {name: count for name, count in letters.items() if count},
             "lanes": {name: {field: lane[field] for field in LANE_KEYS} for name, lane in lanes.items()},
-            "minimum_slack_seconds": self._minimum_slack(now),
-            "predicted_misses": self.foresight.predicted_misses(),
         }
 
     def forecast(self) -> dict[str, Any]:
