@@ -17,7 +17,7 @@ from schemas.order import Order
 from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
 from worker.ledger.scripts import Scripts
-from worker.policy import Policy, Rules
+from worker.rules.policy import Policy, Rules
 from worker.servers import connect
 
 RUNS = 5

@@ -22,14 +22,14 @@ from benchmarks.rig import UNLIMITED, Rig
 from benchmarks.rows import Row
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
-from worker.answers import Confirmed, Line
 from worker.dispatcher import BATCH
 from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.ledger import PROMOTE, Limits
 from worker.ledger.scripts import Scripts
 from worker.ledger.views import Views
-from worker.policy import Policy, Rules
+from worker.rules.answers import Confirmed, Line
+from worker.rules.policy import Policy, Rules
 from worker.servers import connect
 
 RUNS = 1

@@ -19,7 +19,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
-from worker.policy import Policy, Rules, Step
+from worker.rules.policy import Policy, Rules, Step
 from worker.servers import connect
 
 START = 1_800_000_000.0

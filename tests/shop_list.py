@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from worker import answers as say
+from worker.rules import answers as say
 
 PENDING = 12 / 21
 LONGEST = 600.0

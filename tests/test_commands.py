@@ -23,7 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import STATES, Order
 from worker import settings as settings_module
-from worker.answers import Rejected
 from worker.commands.dead_letters import dead_letters
 from worker.commands.doctor import doctor, server_problems, settings_problems
 from worker.commands.lanes import lanes
@@ -34,7 +33,8 @@ from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.views import Views
 from worker.metrics import registry
-from worker.policy import CONFIRM, Call, Policy, Rules, Step
+from worker.rules.answers import Rejected
+from worker.rules.policy import CONFIRM, Call, Policy, Rules, Step
 from worker.service import Service, connect, service
 from worker.settings import load
 

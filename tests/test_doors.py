@@ -11,7 +11,6 @@ from conftest import RETRY, START, make_ledger
 
 from schemas.messages import DOORS
 from schemas.order import REASONS
-from worker.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.dead_letters import DeadLetters
 from worker.doors import MASK, Doors
 from worker.executor import Executor
@@ -19,6 +18,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.views import Views
 from worker.logs import JsonFormatter
+from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.settings import load
 
 TRX = "T-1"

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from shop_list import ShopList
 from virtual_lane import Supplier, VirtualLane
 
-from worker import answers as say
-from worker import operations
-from worker.forecast import Forecast, Lane, Recheck, Waiting, foresee
 from worker.ledger.backlog import Backlog
 from worker.ledger.foresight import Foresight
 from worker.ledger.views import Views
-from worker.shortfall import Unpaid, shortfalls
+from worker.rules import answers as say
+from worker.rules import interventions
+from worker.rules.forecast import Forecast, Lane, Recheck, Waiting, foresee
+from worker.rules.shortfall import Unpaid, shortfalls
 
 NOW = 1000.0
 WINDOW = 61.0
@@ -278,7 +278,7 @@ class Rush:
         self.lane.work([(START, each) for each in orders if each.order_id in tried], until=START + 150)
         for order_id, kind in tried.items():
             if kind == "requeued":
-                self.ledger.change("relograde", order_id, operations.requeue)
+                self.ledger.change("relograde", order_id, interventions.requeue)
             if kind != "pending" or self.views.order("relograde", order_id).state != "pending":
                 self.supplier.promise({order_id: []})
         for each in orders:

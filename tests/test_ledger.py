@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
-from worker import operations
-from worker.answers import (
+from worker.ledger.ledger import LEASE_MARGIN
+from worker.rules import interventions
+from worker.rules.answers import (
     Blocked,
     Cancelled,
     Confirmed,
@@ -20,8 +21,7 @@ from worker.answers import (
     Unavailable,
     Unknown,
 )
-from worker.ledger.ledger import LEASE_MARGIN
-from worker.policy import CONFIRM, NOTICE, READ, SEND_WINDOW, Call, Step
+from worker.rules.policy import CONFIRM, NOTICE, READ, SEND_WINDOW, Call, Step
 
 LAST = START - 3600 + 86400 - 30
 LEASE = 50 + LEASE_MARGIN
@@ -192,7 +192,7 @@ def test_what_is_permitted_unseen_is_what_the_policy_decides(ledger, clock, way,
     ledger.open(an_order(supplier=supplier))
     for answer in way:
         if answer == "requeue":
-            ledger.change(supplier, "R1", operations.requeue)
+            ledger.change(supplier, "R1", interventions.requeue)
         elif answer == "hint":
             ledger.hint(supplier, "R1")
         else:
@@ -407,7 +407,7 @@ def test_a_write_about_an_unknown_order_says_so(ledger):
     """It has been forgotten."""
     order = an_order()
     assert ledger.write(order, Step(order=order, event="x"), claim="c").result == "gone"
-    assert ledger.change("relograde", "R1", operations.withdraw) is None
+    assert ledger.change("relograde", "R1", interventions.withdraw) is None
 
 
 def test_a_change_decides_again_when_somebody_came_between(ledger):
@@ -419,12 +419,12 @@ def test_a_change_decides_again_when_somebody_came_between(ledger):
         seen.append(order.version)
         if len(seen) == 1:
             ledger.hint("relograde", "R1")
-        return operations.withdraw(order, now)
+        return interventions.withdraw(order, now)
 
     assert ledger.change("relograde", "R1", decide).event == "withdrawn"
     assert len(seen) == 2
     assert recount(ledger)["R1"].state == "withdrawn"
-    assert ledger.change("relograde", "R1", operations.requeue) is None
+    assert ledger.change("relograde", "R1", interventions.requeue) is None
 
 
 def test_proof_outlives_the_fence(ledger, clock):
@@ -446,7 +446,7 @@ def test_proof_outlives_the_fence(ledger, clock):
 def test_a_withdraw_beats_a_claim_that_has_not_been_permitted(ledger):
     """The claim ends with it, so the permit is refused."""
     claim = claimed(ledger)
-    assert ledger.change("relograde", "R1", operations.withdraw).event == "withdrawn"
+    assert ledger.change("relograde", "R1", interventions.withdraw).event == "withdrawn"
     assert ledger.permit(claim, Call(kind=CONFIRM)).result == "stale"
     assert recount(ledger)["R1"].attempts == 0
 
@@ -455,7 +455,7 @@ def test_a_refused_withdraw_does_not_take_the_order_from_a_call_in_flight(ledger
     """One step at a time: who may not withdraw may not end the lease either; the answer still counts (4)."""
 
     def meanwhile(permit):
-        assert ledger.change("relograde", "R1", operations.withdraw).event == "withdraw_refused"
+        assert ledger.change("relograde", "R1", interventions.withdraw).event == "withdraw_refused"
         assert ledger.claim("relograde", "R1").result == "busy"
         return Rejected("insufficient_balance")
 
@@ -468,7 +468,7 @@ def test_a_refused_withdraw_cannot_turn_a_refusal_into_a_confirmation(ledger, cl
     """Not passive at the first attempt is a dead letter and bars the inference, whoever knocked meanwhile (3)."""
 
     def meanwhile(permit):
-        ledger.change("logitrail", "L1", operations.withdraw)
+        ledger.change("logitrail", "L1", interventions.withdraw)
         return NOT_PASSIVE
 
     ledger.open(an_order("L1", "logitrail"))
@@ -536,7 +536,7 @@ def test_a_withdrawn_order_has_no_next_look_even_after_a_hint(ledger):
     """A hint during a call that is then withdrawn leaves nothing to look at."""
     claimed(ledger)
     ledger.hint("relograde", "R1")
-    ledger.change("relograde", "R1", operations.withdraw)
+    ledger.change("relograde", "R1", interventions.withdraw)
     assert recount(ledger)["R1"].due_at is None
 
 
@@ -547,8 +547,8 @@ def test_a_requeued_letter_asks_first_and_can_be_requeued_again(ledger, clock):
     """Requeue: ask, decide, then maybe confirm (8)."""
     ledger.open(an_order())
     turn(ledger, "R1", Rejected("out_of_stock"))
-    assert ledger.change("relograde", "R1", operations.requeue).event == "requeued"
-    assert ledger.change("relograde", "R1", operations.requeue) is None
+    assert ledger.change("relograde", "R1", interventions.requeue).event == "requeued"
+    assert ledger.change("relograde", "R1", interventions.requeue) is None
     recount(ledger)
     clock.advance(2)
     assert ledger.dispatch("relograde", None, 1)[0] == ["R1"]
@@ -556,7 +556,9 @@ def test_a_requeued_letter_asks_first_and_can_be_requeued_again(ledger, clock):
     assert members(ledger, "relograde", "ready", "-", "confirm") == {"R1": LAST}
     assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"
     assert types(ledger) == ["order.accepted", "order.dead_lettered", "order.dead_lettered"]
-    assert ledger.change("relograde", "R1", lambda order, now: operations.resolve(order, now, "n")).event == "resolved"
+    assert (
+        ledger.change("relograde", "R1", lambda order, now: interventions.resolve(order, now, "n")).event == "resolved"
+    )
     recount(ledger)
 
 
@@ -605,10 +607,10 @@ def walk(ledger, clock, seed, steps):  # noqa: C901
             if room == "logitrail":
                 ledger.change(room, order_id, lambda o, now: policy.decide(o, Call(kind=NOTICE), said, now))  # noqa: B023
             else:
-                ledger.change(room, order_id, operations.withdraw)
+                ledger.change(room, order_id, interventions.withdraw)
         elif act == 10:
             ledger.change(
-                room, order_id, dice.choice([operations.requeue, lambda o, now: operations.resolve(o, now, "n")])
+                room, order_id, dice.choice([interventions.requeue, lambda o, now: interventions.resolve(o, now, "n")])
             )
         elif dice.random() < 0.2:
             ledger.release(room, None)

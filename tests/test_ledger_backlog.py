@@ -6,15 +6,15 @@ from decimal import Decimal
 import pytest
 from conftest import LANES, RETRY, START, an_order, make_ledger, turn
 
-from worker.answers import Blocked, Pending, Rejected, Unavailable, Unknown
-from worker.forecast import ONCE, Recheck, Waiting, foresee
 from worker.ledger.backlog import Backlog
 from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY, WAY
 from worker.ledger.views import Views
-from worker.policy import CONFIRM, Call
-from worker.shortfall import Unpaid
+from worker.rules.answers import Blocked, Pending, Rejected, Unavailable, Unknown
+from worker.rules.forecast import ONCE, Recheck, Waiting, foresee
+from worker.rules.policy import CONFIRM, Call
+from worker.rules.shortfall import Unpaid
 
 LAST = START - 3600 + 86400 - 30
 

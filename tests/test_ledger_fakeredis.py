@@ -5,11 +5,11 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, recount, turn
 from test_ledger import FINISHED, TIMEOUT, walk
 
-from worker import operations
-from worker.answers import Blocked, Created, Pending, Rejected
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.views import Views
+from worker.rules import interventions
+from worker.rules.answers import Blocked, Created, Pending, Rejected
 
 
 class Run:
@@ -52,7 +52,7 @@ def test_a_hold_and_its_probe(ledger, clock):
     clock.advance(RETRY[0])
     assert ledger.dispatch("relograde", None, 9)[0] == ["R1"]
     assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"
-    assert ledger.change("relograde", "R1", operations.requeue).event == "requeued"
+    assert ledger.change("relograde", "R1", interventions.requeue).event == "requeued"
     recount(ledger)
 
 

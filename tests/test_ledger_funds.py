@@ -5,12 +5,12 @@ from decimal import Decimal
 import pytest
 from conftest import START, an_order, make_ledger, members, recount, turn
 
-from worker import operations
-from worker.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY, WAY
-from worker.policy import CONFIRM, SEND_WINDOW, Call
+from worker.rules import interventions
+from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
 
 POOR = Rejected("insufficient_balance")
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))
@@ -569,7 +569,7 @@ def test_what_suffices_for_those_who_were_short_is_theirs(client, policies, cloc
 
 
 def withdrawn(ledger, clock):
-    ledger.change("relograde", "A", operations.withdraw)
+    ledger.change("relograde", "A", interventions.withdraw)
 
 
 def died(ledger, clock):
@@ -665,7 +665,7 @@ def test_a_person_s_requeue_asks_and_then_looks(ledger, calls, clock):
     look(calls, EUR="10")
     turn(ledger, "A", FINISHED)
     clock.advance(30)
-    ledger.change("relograde", "A", operations.requeue)
+    ledger.change("relograde", "A", interventions.requeue)
     assert turn(ledger, "A", Created()) == "read_created"
     assert turn(ledger, "A", FINISHED) == "waits"
     clock.advance(30)
@@ -828,7 +828,7 @@ def test_requeued_letters_do_not_run_into_the_wall_together(ledger, calls, clock
     turn(ledger, "A", FINISHED)
     look(calls, EUR="100")
     assert turn(ledger, "A", FINISHED) == "confirmed"
-    ledger.change("relograde", "first", operations.requeue)
+    ledger.change("relograde", "first", interventions.requeue)
     assert turn(ledger, "first", Created()) == "read_created"
     assert turn(ledger, "first", FINISHED) == "confirmed", "70 were known to be left"
     opened(ledger, "B", amount="50")
@@ -841,7 +841,7 @@ def test_a_resolved_letter_makes_nobody_wait(ledger, calls, clock):
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
     look(calls, EUR="100")
-    ledger.change("relograde", "first", lambda order, now: operations.resolve(order, now, "paid by hand"))
+    ledger.change("relograde", "first", lambda order, now: interventions.resolve(order, now, "paid by hand"))
     assert turn(ledger, "A", FINISHED) == "confirmed"
     opened(ledger, "C", amount="90")
     assert turn(ledger, "C", FINISHED) == "confirmed"

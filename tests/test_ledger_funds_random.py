@@ -6,13 +6,13 @@ from decimal import Decimal
 import pytest
 from conftest import START, Clock, an_order, make_ledger, recount, turn
 
-from worker import operations
-from worker.answers import Confirmed, Created, Line, Pending, Rejected, Unknown
-from worker.funds import payable
 from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY
-from worker.policy import CONFIRM
+from worker.rules import interventions
+from worker.rules.answers import Confirmed, Created, Line, Pending, Rejected, Unknown
+from worker.rules.funds import payable
+from worker.rules.policy import CONFIRM
 
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))
 POOR = Rejected("insufficient_balance")
@@ -74,7 +74,7 @@ class Run:
         found = self.calls.settle_look(call, told or TIMEOUT, call.now)
         if self.requeues and found.funds:
             for order_id in payable(self.views.letters(*LANE), self.views.waiting(*LANE), found.funds):
-                self.ledger.change("relograde", order_id, operations.requeue_on_funds)
+                self.ledger.change("relograde", order_id, interventions.requeue_on_funds)
 
     def step(self) -> None:
         self.look()  # as a worker does every second
@@ -125,7 +125,7 @@ class Run:
 
     def requeue(self) -> None:
         for want in self.views.letters("relograde", None)[:2]:
-            self.ledger.change("relograde", want.order_id, operations.requeue)
+            self.ledger.change("relograde", want.order_id, interventions.requeue)
 
     def everything_is_paid_in_the_end(self) -> None:
         for currency in CURRENCIES:

@@ -5,13 +5,13 @@ from decimal import Decimal
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, turn
 
-from worker import operations
-from worker.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown
 from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.views import Views
-from worker.policy import SEND_WINDOW
 from worker.questions import Questions
+from worker.rules import interventions
+from worker.rules.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown
+from worker.rules.policy import SEND_WINDOW
 
 KEY = Blocked("unauthorized")
 TOO_LATE = Unavailable("too late", late=True)
@@ -193,7 +193,7 @@ def test_the_accounts_are_the_probe_of_a_key(ledger, calls, clock, cause):
 def test_a_lane_with_nothing_waiting_is_not_probed(ledger, calls, clock):
     """There is nobody to let go."""
     hold(ledger)
-    ledger.change("relograde", "A", operations.withdraw)
+    ledger.change("relograde", "A", interventions.withdraw)
     clock.advance(9999)
     assert permit(calls).result == "held"
     ledger.open(an_order("B"))

@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
-from worker.answers import Blocked, Confirmed, Created, Line, NotFound, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.ledger import PROMOTE, TIGHT, WAY
 from worker.ledger.views import Views
-from worker.policy import CONFIRM, SEND_WINDOW, Call
+from worker.rules.answers import Blocked, Confirmed, Created, Line, NotFound, Pending, Rejected, Unavailable, Unknown
+from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
 
 LAST = START - 3600 + 86400 - 30
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
-from worker import operations
-from worker.answers import Cancelled, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id
 from worker.ledger.views import Views
+from worker.rules import interventions
+from worker.rules.answers import Cancelled, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 
 DAY = 86400.0
 LAST = START - 3600 + 86400 - 30
@@ -183,12 +183,12 @@ def test_a_warning_is_superseded_and_everything_else_is_not(ledger, outbox, cloc
     clock.now = LAST + 30 - 7200
     ledger.tend("relograde")
     turn(ledger, "R1", Rejected("out_of_stock"))
-    ledger.change("relograde", "R1", operations.requeue)
+    ledger.change("relograde", "R1", interventions.requeue)
     clock.advance(2)
     turn(ledger, "R1", Created())
     turn(ledger, "R1", Rejected("out_of_stock"))
-    ledger.change("relograde", "R1", operations.withdraw)
-    ledger.change("relograde", "R1", operations.withdraw)
+    ledger.change("relograde", "R1", interventions.withdraw)
+    ledger.change("relograde", "R1", interventions.withdraw)
     assert types(drain(outbox, clock, step=31.0)) == ["accepted", "dead_lettered", "dead_lettered", "withdrawn"]
 
 
@@ -262,7 +262,7 @@ def test_what_nobody_takes_for_three_days_is_a_letter_of_its_own(ledger, outbox,
     assert types(taken(outbox)) == ["confirmed"]
     (letter,) = views.letters("outcome_undeliverable")
     assert letter["key"] == "outcome/relograde.R1.1"
-    assert ledger.change("relograde", "R1", operations.requeue) is None
+    assert ledger.change("relograde", "R1", interventions.requeue) is None
 
 
 def test_a_requeued_outcome_goes_again_for_three_days(ledger, outbox, clock, views):
@@ -356,7 +356,7 @@ def test_a_requeued_order_is_warned_of_again(ledger, outbox, clock):
     """It waits for its deadline like any other."""
     ledger.open(an_order())
     turn(ledger, "R1", Rejected("out_of_stock"))
-    ledger.change("relograde", "R1", operations.requeue)
+    ledger.change("relograde", "R1", interventions.requeue)
     clock.now = LAST - 600
     ledger.tend("relograde")
     assert "deadline_warning" in types(drain(outbox, clock))
@@ -403,7 +403,7 @@ def test_a_letter_beside_an_ended_order_keeps_it(ledger, clock, client):
     clock.advance(99 * DAY)
     ledger.tend("logitrail")
     assert recount(ledger, "logitrail")["L"].letter == "tracking_missing"
-    ledger.change("logitrail", "L", lambda order, now: operations.resolve(order, now, "n"))
+    ledger.change("logitrail", "L", lambda order, now: interventions.resolve(order, now, "n"))
     client.delete(*client.keys("*:outbox:*"))
     clock.advance(30 * DAY)
     ledger.tend("logitrail")

@@ -4,10 +4,10 @@ import pytest
 import redis
 from conftest import START, an_order, make_ledger, members, recount, turn
 
-from worker import operations
-from worker.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.ledger import SUSPICION
-from worker.policy import CONFIRM, READ, Call, Step
+from worker.rules import interventions
+from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.policy import CONFIRM, READ, Call, Step
 
 LAST = START - 3600 + 86400 - 30
 SETTLE = 40
@@ -51,7 +51,7 @@ def disk(server, client):
 def ledger(client, policies, clock, disk):
     made = make_ledger(client, policies, clock, run_id=disk)
     made.open(an_order("first"))
-    made.change("relograde", "first", operations.withdraw)
+    made.change("relograde", "first", interventions.withdraw)
     return made
 
 
@@ -138,10 +138,10 @@ def test_no_withdraw_while_it_may_have_been_sent(ledger, clock, disk):
     """Withdraw refused until a read says that nothing was sent (2)."""
     ledger.open(an_order())
     disk.restart()
-    assert ledger.change("relograde", "R1", operations.withdraw).event == "withdraw_refused"
+    assert ledger.change("relograde", "R1", interventions.withdraw).event == "withdraw_refused"
     clock.advance(SETTLE + 1)
     turn(ledger, "R1", Created())
-    assert ledger.change("relograde", "R1", operations.withdraw).event == "withdrawn"
+    assert ledger.change("relograde", "R1", interventions.withdraw).event == "withdrawn"
     recount(ledger)
 
 
@@ -181,7 +181,7 @@ def test_an_attempt_after_that_proves_nothing_either(ledger, clock, disk):
     turn(ledger, "L1", NOT_PASSIVE, "logitrail")
     clock.advance(61)
     turn(ledger, "L1", NOT_PASSIVE, "logitrail")
-    ledger.change("logitrail", "L1", operations.requeue)
+    ledger.change("logitrail", "L1", interventions.requeue)
     clock.advance(2)
     turn(ledger, "L1", TIMEOUT, "logitrail")
     clock.advance(66)
@@ -282,7 +282,7 @@ def test_a_withdraw_decided_before_the_restart_is_decided_again(ledger, disk):
     disk.sync()
     turn(ledger, "R1", TIMEOUT)
     disk.crash()
-    assert ledger.write(loaded, operations.withdraw(loaded, START)).result == "stale"
+    assert ledger.write(loaded, interventions.withdraw(loaded, START)).result == "stale"
 
 
 def test_a_mark_does_not_withdraw_a_suspect(ledger, disk):
@@ -307,7 +307,7 @@ def test_what_is_brought_forward_waits_until_a_restart_cannot_forget_it(ledger, 
     clock.advance(2)
     turn(ledger, "hinted", Unavailable(), "logitrail")
     ledger.hint("logitrail", "hinted")
-    ledger.change("logitrail", "requeued", operations.requeue)
+    ledger.change("logitrail", "requeued", interventions.requeue)
     for order_id in ("hinted", "requeued"):
         assert record(ledger, order_id, "logitrail").due_at == clock() + waits
         assert ledger.claim("logitrail", order_id).result == ("not_due" if waits else "claimed")
@@ -338,7 +338,7 @@ def test_what_was_brought_forward_and_forgotten_has_sent_nothing(ledger, clock, 
         if forward == "hint":
             ledger.hint("logitrail", "L1")
         else:
-            ledger.change("logitrail", "L1", operations.requeue)
+            ledger.change("logitrail", "L1", interventions.requeue)
 
     def ask():
         return turn(ledger, "L1", lambda permit: sent.append(permit.call.kind) or TIMEOUT, "logitrail")

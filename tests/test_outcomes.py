@@ -19,7 +19,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id, render
 from worker.ledger.views import Views
 from worker.outcomes import BATCH, HOLD, POSTS_AT_ONCE, SYNC_AGE, Poster, Teller
-from worker.policy import Step
+from worker.rules.policy import Step
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 BODY_KEYS = {"id", "type", "timestamp", "data"}

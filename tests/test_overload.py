@@ -16,7 +16,7 @@ from virtual_lane import Supplier, VirtualLane
 
 from schemas.order import Order
 from worker.ledger.ledger import WAY
-from worker.policy import SEND_WINDOW, Policy
+from worker.rules.policy import SEND_WINDOW, Policy
 
 ORDERS = 5000
 PER_MINUTE = 50

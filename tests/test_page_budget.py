@@ -17,7 +17,7 @@ from shop_list import PENDING, ShopList
 from virtual_lane import VirtualLane
 
 from worker.ledger.ledger import WAY
-from worker.policy import Policy
+from worker.rules.policy import Policy
 
 ORDERS, OTHERS, ARRIVING = 2000, 1000, 1500
 HOUR = 3600.0

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.order import ENDED, OPEN, REASONS, STATES, Order
-from worker import operations
-from worker.answers import (
+from worker.rules import interventions
+from worker.rules.answers import (
     Blocked,
     Cancelled,
     Confirmed,
@@ -22,7 +22,7 @@ from worker.answers import (
     Unavailable,
     Unknown,
 )
-from worker.policy import CONFIRM, DAY, HOST_STAYS, NOTICE, READ, SEND_WINDOW, Call, Policy, Step
+from worker.rules.policy import CONFIRM, DAY, HOST_STAYS, NOTICE, READ, SEND_WINDOW, Call, Policy, Step
 
 NOW = START
 RELOGRADE = Policy(rules("relograde"))
@@ -493,7 +493,7 @@ def test_no_way_of_an_order_breaks_an_invariant(data, supplier, details):
     for _ in range(data.draw(st.integers(1, 14))):
         if walk.order.state == "dead":
             walk.now += data.draw(st.sampled_from([1.0, 5000.0, DAY]))
-            back = operations.requeue(walk.order, walk.now)
+            back = interventions.requeue(walk.order, walk.now)
             walk.apply(back, walk.order)
         if walk.order.state in ENDED:
             return
@@ -930,7 +930,7 @@ def test_proof_for_a_withdrawn_or_resolved_order_is_told_with_a_letter_once(stat
     assert (first.order.state, first.order.letter) == (state, "contradictory_answers")
     assert first.tells == (("order.updated", "contradictory_answers"),)
     assert decide(first.order, TRACKED, NOTICE).tells == ()
-    closed = operations.resolve(first.order, NOW, "known").order
+    closed = interventions.resolve(first.order, NOW, "known").order
     assert decide(closed, TRACKED, NOTICE).order.letter is None
 
 
@@ -940,7 +940,7 @@ def test_proof_gets_its_letter_although_the_order_was_contradictory_before(state
     dead = relograde(
         state="dead", reason="contradictory_answers", letter="contradictory_answers", letter_at=NOW, contradictions=3
     )
-    closed = operations.resolve(dead, NOW, "n") if state == "resolved" else operations.withdraw(dead, NOW)
+    closed = interventions.resolve(dead, NOW, "n") if state == "resolved" else interventions.withdraw(dead, NOW)
     assert closed.order.state == state
     assert decide(closed.order, FINISHED, READ).order.letter == "contradictory_answers"
 

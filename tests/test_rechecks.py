@@ -8,17 +8,17 @@ import pytest
 from conftest import START, an_order, make_ledger, members, recount, turn
 
 from worker import settings
-from worker.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.ledger.lane_calls import PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.pages import Pages
 from worker.ledger.views import Views
-from worker.listing import CREDIT, REST, Listing
-from worker.listing import PAGE as SIZE
-from worker.pages import LAG, TRUST
-from worker.policy import Step
 from worker.questions import Questions
 from worker.rechecks import LOOK_AGAIN, Rechecks
+from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.page_search import CREDIT, REST, Listing
+from worker.rules.page_search import PAGE as SIZE
+from worker.rules.page_trust import LAG, TRUST
+from worker.rules.policy import Step
 from worker.suppliers import registry
 
 LANE = ("relograde", None)

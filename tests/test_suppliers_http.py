@@ -22,7 +22,7 @@ from wires import (
     stops_short,
 )
 
-from worker.answers import Unavailable, Unknown
+from worker.rules.answers import Unavailable, Unknown
 from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, retry_after, segment
 
 TIMEOUT = 0.2

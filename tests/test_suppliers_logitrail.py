@@ -10,7 +10,7 @@ import pytest
 from marshmallow import ValidationError
 from wire_server import WireServer, http, says
 
-from worker.answers import Blocked, Cancelled, Confirmed, NotFound, Rejected, Unavailable, Unknown
+from worker.rules.answers import Blocked, Cancelled, Confirmed, NotFound, Rejected, Unavailable, Unknown
 from worker.suppliers.http import Gate
 from worker.suppliers.logitrail import Logitrail, events
 

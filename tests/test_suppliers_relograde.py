@@ -14,7 +14,17 @@ from marshmallow import ValidationError
 from nacl.public import PrivateKey, SealedBox
 from wire_server import WireServer, http, says
 
-from worker.answers import Blocked, Cancelled, Confirmed, Created, NotFound, Pending, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Blocked,
+    Cancelled,
+    Confirmed,
+    Created,
+    NotFound,
+    Pending,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from worker.sealing import Sealer
 from worker.suppliers.http import BODY_MAX, Gate
 from worker.suppliers.relograde import Relograde, hinted_orders

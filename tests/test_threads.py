@@ -7,9 +7,9 @@ import pytest
 import redis
 from conftest import an_order, recount
 
-from worker.answers import Confirmed, Line
 from worker.executor import Executor
 from worker.ledger import Opened
+from worker.rules.answers import Confirmed, Line
 from worker.threads import Threads
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from worker import answers as say
 from worker.dispatcher import TICK, Dispatcher
 from worker.executor import Executor
 from worker.ledger import Ledger
@@ -19,6 +18,7 @@ from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.pages import Pages
 from worker.questions import Questions
 from worker.rechecks import Rechecks
+from worker.rules import answers as say
 
 FINISHED = say.Confirmed(lines=(say.Line("1", "finished", True),))
 STEP = 0.002

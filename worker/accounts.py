@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worker import operations
-from worker.funds import payable
 from worker.ledger import Ledger
 from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY
 from worker.questions import Questions
+from worker.rules import interventions
+from worker.rules.funds import payable
 
 log = logging.getLogger("countersign.accounts")
 TICK = 1.0
@@ -77,5 +77,5 @@ class Account:
         return self._awaited
 
     def _requeue(self, order_ids: list[str]) -> int:
-        changes = [self.ledger.change(self.supplier, one, operations.requeue_on_funds) for one in order_ids]
+        changes = [self.ledger.change(self.supplier, one, interventions.requeue_on_funds) for one in order_ids]
         return sum(change is not None for change in changes)

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from worker import operations
 from worker.ledger import Ledger
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox, parse_id
 from worker.ledger.views import Views
+from worker.rules import interventions
 
 
 class DeadLetters:
@@ -48,7 +48,7 @@ class DeadLetters:
 
     def _never(self, kind: str, rest: str) -> str | None:
         order = self.views.order(kind, rest) if kind in self.views.suppliers else None
-        if order is not None and order.letter in operations.NEVER_REQUEUED:
+        if order is not None and order.letter in interventions.NEVER_REQUEUED:
             return f"{order.letter} is never requeued: the order is confirmed"
         return None
 
@@ -63,7 +63,7 @@ class DeadLetters:
             return "no such dead letter"
         if never := self._never(kind, rest):
             return never
-        return None if self.ledger.change(kind, rest, operations.requeue) else "no such dead letter"
+        return None if self.ledger.change(kind, rest, interventions.requeue) else "no such dead letter"
 
     def resolve(self, key: str, note: str) -> str | None:
         """Closes one with a note; returns None when done, or why not."""
@@ -74,7 +74,7 @@ class DeadLetters:
             return self._close_outcome(rest, requeue=False)
         if kind not in self.views.suppliers:
             return "no such dead letter"
-        done = self.ledger.change(kind, rest, lambda order, now: operations.resolve(order, now, note))
+        done = self.ledger.change(kind, rest, lambda order, now: interventions.resolve(order, now, note))
         return None if done else "no such dead letter"
 
     def _close_outcome(self, text: str, *, requeue: bool) -> str | None:

@@ -14,13 +14,14 @@ from marshmallow import ValidationError
 
 from schemas.messages import AHEAD, DOORS, SUPPLIERS, first_error
 from schemas.order import Order
-from worker import boundaries, operations
-from worker.answers import Answer
+from worker import boundaries
 from worker.executor import Executor
 from worker.ledger import Ledger, Opened
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox, parse_id
-from worker.policy import NOTICE, Call
+from worker.rules import interventions
+from worker.rules.answers import Answer
+from worker.rules.policy import NOTICE, Call
 from worker.settings import Settings
 from worker.suppliers import logitrail, relograde
 
@@ -156,7 +157,7 @@ class Doors:
     def _orders_withdraw(self, data: dict[str, Any]) -> str:
         supplier, order_id = data["supplier"], data["order_id"]
         while True:
-            step = self.ledger.change(supplier, order_id, operations.withdraw)
+            step = self.ledger.change(supplier, order_id, interventions.withdraw)
             if step is not None:
                 return step.event
             if self.ledger.mark_withdrawn(supplier, order_id):

@@ -12,9 +12,9 @@ import redis
 
 from schemas.order import Order
 from worker import boundaries
-from worker.answers import Answer
 from worker.ledger import Ledger, Opened, Permit, Reply, Taken
-from worker.policy import CONFIRM, READ, Call, Policy, Step
+from worker.rules.answers import Answer
+from worker.rules.policy import CONFIRM, READ, Call, Policy, Step
 from worker.suppliers.http import Gate
 
 log = logging.getLogger("countersign.step")

@@ -1,6 +1,6 @@
 """One page of a supplier's list for many pending orders: choose, ask, believe what may be believed, learn.
 
-The rules are pure: `worker.listing` says which page, `worker.pages` what its word counts for, `worker.policy` what an
+The rules are pure: `worker.rules.page_search` says which page, `worker.rules.page_trust` what its word counts for, `worker.rules.policy` what an
 answer makes of an order. Each order is written by the version it had before the page was asked for, so that a page
 never comes between an order and a step, a hint or a person.
 """
@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.order import Order
-from worker import pages
-from worker.answers import Answer, Blocked, Unavailable, Unknown
 from worker.executor import log_step, say_pages_off
 from worker.ledger.lane_calls import PAGE
 from worker.ledger.pages import Pages, Survey
-from worker.listing import ENOUGH, Listing, Waiting
-from worker.policy import READ, Call, Policy, Step
 from worker.questions import Questions
+from worker.rules import page_trust
+from worker.rules.answers import Answer, Blocked, Unavailable, Unknown
+from worker.rules.page_search import ENOUGH, Listing, Waiting
+from worker.rules.policy import READ, Call, Policy, Step
 
 Lane = tuple[str, str | None]
 log = logging.getLogger("countersign.pages")
@@ -73,7 +73,7 @@ class Rechecks:
         missing = [one.order_id for one in survey.waiting if one.wanted(at) and _missing(one, answer, dates)]
         ours, now = self.pages.shown(*lane, [*answer, *missing])
         for order in ours:
-            if pages.denied(order, answer.get(order.order_id), at):
+            if page_trust.denied(order, answer.get(order.order_id), at):
                 self._deny(lane, order, answer[order.order_id], now)
                 return "contradicted"
         answered, ends = self._believe(survey, ours, answer, at, now)
@@ -94,25 +94,25 @@ class Rechecks:
                 continue  # a step, a hint or a person came between: they know better
             wanted = before.wanted(now)
             answered += wanted and said is not None
-            verdict = pages.verdict(order, said, at, wanted=wanted, hinted=before.hinted)
-            if verdict == pages.END:
-                verdict = pages.end_verdict(survey.agreed, ends, checks)
-                ends += survey.agreed >= pages.TRUST
-                checks += verdict == pages.CHECK
-            if verdict != pages.LEAVE:
+            verdict = page_trust.verdict(order, said, at, wanted=wanted, hinted=before.hinted)
+            if verdict == page_trust.END:
+                verdict = page_trust.end_verdict(survey.agreed, ends, checks)
+                ends += survey.agreed >= page_trust.TRUST
+                checks += verdict == page_trust.CHECK
+            if verdict != page_trust.LEAVE:
                 self._apply(order, said, verdict, at, now)
         return answered, ends
 
     def _apply(self, order: Order, said: Answer | None, verdict: str, at: float, now: float) -> None:
-        if said is None or verdict == pages.CHECK:
-            word = pages.word_of(said)
+        if said is None or verdict == page_trust.CHECK:
+            word = page_trust.word_of(said)
             step = Step(order=replace(order, page_says=word, due_at=now), event=f"page_says_{word}")
         else:
             step = self.policies[order.supplier].decide(order, Call(kind=READ, at=at), said, now, self.jitter())
         log_step(step, "page", said, self.pages.ledger.write(order, step))
 
     def _deny(self, lane: Lane, order: Order, said: Answer, now: float) -> None:
-        note = f"{order.order_id}: a page says {pages.word_of(said)}, it was {order.state} before"
+        note = f"{order.order_id}: a page says {page_trust.word_of(said)}, it was {order.state} before"
         if self.pages.learn(*lane, None, next_from=now, denied=note):
             say_pages_off(*lane, note)
 

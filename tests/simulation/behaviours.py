@@ -1,6 +1,6 @@
 """What a supplier may do with one call, by name, and the answers that the worker's client would make of it."""
 
-from worker import answers as say
+from worker.rules import answers as say
 
 HELD = 33.0
 """The longest that a supplier takes between a confirm's arrival and its effect; the settle time is longer."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation import behaviours as do
 from tests.simulation.clock import START
 from tests.simulation.plan import OrderPlan
-from worker import answers as say
 from worker import boundaries
+from worker.rules import answers as say
 from worker.suppliers.connections import TooLate
 
 if TYPE_CHECKING:

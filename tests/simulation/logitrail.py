@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.simulation import behaviours as do
 from tests.simulation.books import Books, Entry, Visit
 from tests.simulation.plan import OrderPlan
-from worker import answers as say
+from worker.rules import answers as say
 
 
 class Logitrail(Books):

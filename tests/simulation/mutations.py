@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-EXECUTOR, POLICY, OPERATIONS = "worker/executor.py", "worker/policy.py", "worker/operations.py"
-PAGES, DOORS = "worker/pages.py", "worker/doors.py"
+EXECUTOR, POLICY, OPERATIONS = "worker/executor.py", "worker/rules/policy.py", "worker/rules/interventions.py"
+PAGES, DOORS = "worker/rules/page_trust.py", "worker/doors.py"
 GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/outcomes.py"
 LUA = "worker/ledger/{}.lua"
 

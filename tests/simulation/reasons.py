@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.books import Entry
 from tests.simulation.clock import START
 from tests.simulation.plan import OrderPlan
-from worker import answers as say
+from worker.rules import answers as say
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation import behaviours as do
 from tests.simulation.bank import Bank
 from tests.simulation.books import Books, Entry, Visit
-from worker import answers as say
+from worker.rules import answers as say
 from worker.suppliers.connections import TooLate
 
 if TYPE_CHECKING:

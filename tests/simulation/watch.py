@@ -8,7 +8,7 @@ from tests.simulation import behaviours as do
 from tests.simulation.books import Entry, Visit
 from tests.simulation.clock import START
 from tests.simulation.reasons import unjustified
-from worker import answers as say
+from worker.rules import answers as say
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -28,9 +28,9 @@ from worker.ledger.pages import Pages
 from worker.ledger.scripts import Scripts, Server
 from worker.ledger.views import Views
 from worker.outcomes import Teller
-from worker.policy import Policy, Rules
 from worker.questions import Questions
 from worker.rechecks import Rechecks
+from worker.rules.policy import Policy, Rules
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
-from worker.forecast import ONCE, Lane, Recheck, Waiting
 from worker.ledger import keys
 from worker.ledger.ledger import TIGHT, WINDOW, Ledger
-from worker.shortfall import Unpaid
+from worker.rules.forecast import ONCE, Lane, Recheck, Waiting
+from worker.rules.shortfall import Unpaid
 
 NEAREST = 2000
 """Orders of a kind that are read one by one in a lane: at 50 calls a minute, forty minutes and more."""

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.outcomes import iso
-from worker.forecast import Forecast, foresee
 from worker.ledger import keys
 from worker.ledger.backlog import Backlog
 from worker.ledger.funds import Balance, FundsViews
 from worker.ledger.ledger import WINDOW, Ledger
-from worker.shortfall import Shortfall, Unpaid, shortfalls
+from worker.rules.forecast import Forecast, foresee
+from worker.rules.shortfall import Shortfall, Unpaid, shortfalls
 
 
 class Foresight:

@@ -7,10 +7,10 @@ from heapq import merge
 from itertools import islice
 
 from schemas.order import Order, load_order
-from worker.funds import Want
 from worker.ledger import keys
 from worker.ledger.ledger import Ledger
-from worker.policy import SEND_WINDOW
+from worker.rules.funds import Want
+from worker.rules.policy import SEND_WINDOW
 
 REASON = "insufficient_balance"
 PAGE = 500

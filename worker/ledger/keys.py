@@ -22,7 +22,7 @@ NAMES = {
     "calls": "calls:<lane>, sorted set: calls of the budget's window by the time at which their slot is free again.",
     "lane": "lane:<lane>, hash: hold, probe, failures in a row, and when a call last got through or found its order.",
     "lane_call": "lane_call:<lane>:<kind>, hash: the latest call that was about no order: when, its token, its lease.",
-    "pages": "pages:<lane>, string: what the pages of the supplier's list have taught (worker.listing, JSON).",
+    "pages": "pages:<lane>, string: what the pages of the supplier's list have taught (worker.rules.page_search, JSON).",
     "deadlines": "deadlines, sorted set: orders not accepted by the supplier yet, by their last safe moment.",
     "warned": "warned, sorted set: these orders instead, once the web app was warned of the deadline.",
     "funds": "funds:<lane>, hash: <currency> to the balance last told, when, what was spent since and who was short.",

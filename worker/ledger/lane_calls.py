@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from worker.funds import Funds
 from worker.ledger import keys
 from worker.ledger.ledger import WAY, WINDOW, Ledger
-from worker.policy import SEND_WINDOW, signal_of
+from worker.rules.funds import Funds
+from worker.rules.policy import SEND_WINDOW, signal_of
 
 ACCOUNT, PAGE = "account", "page"
 """Kinds: the accounts of a key; a page of orders."""

@@ -1,4 +1,4 @@
-"""An order's way through the ledger: open, claim, permit, write. What is written is decided in `worker.policy`."""
+"""An order's way through the ledger: open, claim, permit, write. What is written is decided in `worker.rules.policy`."""
 
 import dataclasses
 import secrets
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from schemas.order import Order, dump_order, load_order, seconds
 from worker.ledger import keys
 from worker.ledger.scripts import Scripts
-from worker.listing import ENOUGH
-from worker.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
+from worker.rules.page_search import ENOUGH
+from worker.rules.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
 
 WAY = 2.0
 """Seconds that a call may be under way to the supplier; its slot is freed that much later (60 in 62 s are 97 %). One

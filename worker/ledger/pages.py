@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from schemas.order import Order, load_order
 from worker.ledger import keys
 from worker.ledger.ledger import Ledger
-from worker.listing import Listing, Waiting
+from worker.rules.page_search import Listing, Waiting
 
 WAITING = 500
 """Pending orders that one page is weighed for, of those that are due and of those that are not yet."""

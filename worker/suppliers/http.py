@@ -23,8 +23,8 @@ from urllib.parse import quote
 import requests
 import urllib3.exceptions
 
-from worker.answers import Unavailable, Unknown
 from worker.errors import causes
+from worker.rules.answers import Unavailable, Unknown
 from worker.suppliers.connections import CURRENT, Gate, GatedAdapter, Limits, TooLate
 
 __all__ = ["Gate", "Http", "Reply", "retry_after", "segment"]

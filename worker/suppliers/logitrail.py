@@ -13,7 +13,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from schemas.logitrail import ORDER_EVENTS, ORDER_SHIPPED, ConfirmationSchema, ErrorSchema, load_events
-from worker.answers import Answer, Blocked, Cancelled, Confirmed, NotFound, Rejected, Unknown
+from worker.rules.answers import Answer, Blocked, Cancelled, Confirmed, NotFound, Rejected, Unknown
 from worker.suppliers.http import Gate, Http, Reply, segment
 
 _NOT_PASSIVE = "order_not_passive"

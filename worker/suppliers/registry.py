@@ -3,7 +3,7 @@
 from typing import Any
 
 from worker.ledger.ledger import Limits
-from worker.policy import Policy, Rules
+from worker.rules.policy import Policy, Rules
 from worker.sealing import Sealer
 from worker.settings import Settings
 from worker.suppliers.logitrail import Logitrail

@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 from marshmallow.experimental.context import Context
 
 from schemas.relograde import FINISHED, AccountSchema, OrderSchema, WebhookSchema
-from worker.answers import (
+from worker.rules.answers import (
     Answer,
     Blocked,
     Cancelled,
@@ -25,7 +25,7 @@ from worker.answers import (
     Rejected,
     Unknown,
 )
-from worker.listing import PAGE
+from worker.rules.page_search import PAGE
 from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, segment
 
 # Documented messages of confirm, by a stable fragment in lower case. The first that occurs decides.

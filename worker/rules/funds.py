@@ -1,4 +1,4 @@
-"""Which dead letters a balance pays for. Pure, like `worker.policy`."""
+"""Which dead letters a balance pays for. Pure, like `worker.rules.policy`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

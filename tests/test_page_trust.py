@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from conftest import START, an_order
 
-from worker import pages
-from worker.answers import Blocked, Cancelled, Confirmed, Created, Line, NotFound, Pending, Rejected, Unknown
-from worker.pages import AGREED, CHECK, CHECK_EVERY, CONTRADICTED, END, LAG, LEAVE, LOOKS, TAKE, TRUST
-from worker.policy import READ, Call
+from worker.rules import page_trust
+from worker.rules.answers import Blocked, Cancelled, Confirmed, Created, Line, NotFound, Pending, Rejected, Unknown
+from worker.rules.page_trust import AGREED, CHECK, CHECK_EVERY, CONTRADICTED, END, LAG, LEAVE, LOOKS, TAKE, TRUST
+from worker.rules.policy import READ, Call
 
 WHOLE = Confirmed((Line("1", "finished", True),))
 EMPTY_HANDED = Confirmed((Line("1", "finished", False),))
@@ -40,7 +40,7 @@ PENDING = an_order(state="pending", pending_since=START - 60, snoozes=1, due_at=
 )
 def test_what_is_made_of_a_pages_word(answer, wanted, hinted, expected):
     """Taken only where a single read would say as much; an end without anything to deliver is asked about singly."""
-    assert pages.verdict(PENDING, answer, START, wanted=wanted, hinted=hinted) == expected
+    assert page_trust.verdict(PENDING, answer, START, wanted=wanted, hinted=hinted) == expected
 
 
 def test_only_pending_orders_are_answered_for():
@@ -48,27 +48,27 @@ def test_only_pending_orders_are_answered_for():
     for state in ("accepted", "submitted", "dead", "confirmed", "cancelled", "withdrawn", "resolved"):
         for answer in (WHOLE, Pending(), Created(), PARTLY, None):
             order = replace(PENDING, state=state, send_by=START)
-            assert pages.verdict(order, answer, START, wanted=True, hinted=False) == LEAVE
+            assert page_trust.verdict(order, answer, START, wanted=True, hinted=False) == LEAVE
 
 
 def test_an_order_that_is_to_be_asked_singly_is_left_alone_until_then():
     """Whatever the next page says of it."""
     for answer in (WHOLE, Pending(), Created(), None):
         order = replace(PENDING, page_says="finished")
-        assert pages.verdict(order, answer, START, wanted=True, hinted=False) == LEAVE
+        assert page_trust.verdict(order, answer, START, wanted=True, hinted=False) == LEAVE
 
 
 def test_a_created_that_may_be_older_than_the_pending_says_nothing():
     """The page may have been made before the confirm took effect."""
     for since, expected in ((START - LAG - 1, CHECK), (START - LAG, LEAVE), (START + 1, LEAVE), (None, LEAVE)):
         order = replace(PENDING, pending_since=since)
-        assert pages.verdict(order, Created(), START, wanted=True, hinted=False) == expected
+        assert page_trust.verdict(order, Created(), START, wanted=True, hinted=False) == expected
 
 
 def test_every_sixth_look_is_a_single_read():
     """So that a list that stands still delays an order, and no more."""
     looks = [
-        pages.verdict(replace(PENDING, snoozes=number), Pending(), START, wanted=True, hinted=False)
+        page_trust.verdict(replace(PENDING, snoozes=number), Pending(), START, wanted=True, hinted=False)
         for number in range(2 * LOOKS)
     ]
     assert looks == [*[TAKE] * (LOOKS - 1), CHECK] * 2
@@ -76,9 +76,9 @@ def test_every_sixth_look_is_a_single_read():
 
 def test_ends_are_taken_when_three_were_borne_out_and_one_in_fifty_is_still_checked():
     """Of a page that is not trusted yet, no more are checked than it takes."""
-    assert [pages.end_verdict(0, 0, checks) for checks in range(TRUST + 2)] == [CHECK] * TRUST + [LEAVE] * 2
-    assert [pages.end_verdict(TRUST - 1, 0, checks) for checks in range(2)] == [CHECK, LEAVE]
-    verdicts = [pages.end_verdict(TRUST, ends, 0) for ends in range(3 * CHECK_EVERY)]
+    assert [page_trust.end_verdict(0, 0, checks) for checks in range(TRUST + 2)] == [CHECK] * TRUST + [LEAVE] * 2
+    assert [page_trust.end_verdict(TRUST - 1, 0, checks) for checks in range(2)] == [CHECK, LEAVE]
+    verdicts = [page_trust.end_verdict(TRUST, ends, 0) for ends in range(3 * CHECK_EVERY)]
     assert verdicts.count(CHECK) == 3
     assert verdicts.count(TAKE) == len(verdicts) - 3
 
@@ -106,7 +106,7 @@ def test_ends_are_taken_when_three_were_borne_out_and_one_in_fifty_is_still_chec
 def test_a_single_read_judges_the_page_before_it(policies, page, single, expected):
     """An order goes from created by pending to its end and never back, so some of what differs has merely gone on."""
     order = replace(PENDING, page_says=page)
-    assert pages.judged(order, single) == expected
+    assert page_trust.judged(order, single) == expected
     step = policies["relograde"].decide(order, Call(kind=READ, at=START), single, START)
     assert (step.page, step.order.page_says) == (expected, None)
 
@@ -139,8 +139,8 @@ def test_a_question_that_failed_judges_nothing(policies):
 def test_a_page_that_shows_an_ended_order_as_open_is_denied(state, ended_ago, answer, expected):
     """If it had ended well before the page was asked for: a list may be a moment behind."""
     order = an_order(state=state, ended_at=START - ended_ago)
-    assert pages.denied(order, answer, START) == expected
+    assert page_trust.denied(order, answer, START) == expected
 
 
 def test_an_order_that_never_ended_denies_nothing():
-    assert not pages.denied(PENDING, Created(), START)
+    assert not page_trust.denied(PENDING, Created(), START)

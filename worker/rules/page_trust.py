@@ -5,7 +5,7 @@ to deliver is asked singly. What a list shows and a single read denies is a cont
 """
 
 from schemas.order import Order
-from worker import answers as say
+from worker.rules import answers as say
 
 SLACK = 0.25
 """Share of its delay by which a re-check may come earlier or later, so that one page serves several."""

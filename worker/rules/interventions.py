@@ -1,9 +1,9 @@
-"""What the web app and people may ask of an order: withdraw, requeue, resolve. Pure, like `worker.policy`."""
+"""What the web app and people may ask of an order: withdraw, requeue, resolve. Pure, like `worker.rules.policy`."""
 
 from dataclasses import replace
 
 from schemas.order import OPEN, Order
-from worker.policy import Step
+from worker.rules.policy import Step
 
 NEVER_REQUEUED = ("tracking_missing",)
 

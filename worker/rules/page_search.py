@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from worker.pages import SLACK
+from worker.rules.page_trust import SLACK
 
 PAGE = 100
 """Orders that one page is asked for."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.listing import CREDIT, ENOUGH, HINTED, KNOTS, PAGE, REST, Knot, Listing, Waiting
+from worker.rules.page_search import CREDIT, ENOUGH, HINTED, KNOTS, PAGE, REST, Knot, Listing, Waiting
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0

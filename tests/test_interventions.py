@@ -6,7 +6,7 @@ import pytest
 from conftest import START
 
 from schemas.order import STATES, Order
-from worker.operations import requeue, requeue_on_funds, resolve, withdraw
+from worker.rules.interventions import requeue, requeue_on_funds, resolve, withdraw
 
 NOW = START
 

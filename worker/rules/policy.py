@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.order import ENDED, OPEN, Order
-from worker import answers as say
-from worker import pages
+from worker.rules import answers as say
+from worker.rules import page_trust
 
 CONFIRM, READ, NOTICE = "confirm", "read", "notice"
 """Kinds of call; a notice is a webhook: the supplier speaks without having been asked."""
@@ -133,7 +133,7 @@ class Policy:
     def slack(self, order: Order) -> float:
         """Seconds by which the next look at a pending order may come earlier or later than it was planned."""
         snoozed = order.state == "pending" and order.snoozes and not (order.failures or order.incomplete)
-        return pages.SLACK * self._delay(order.snoozes - 1) if snoozed else 0.0
+        return page_trust.SLACK * self._delay(order.snoozes - 1) if snoozed else 0.0
 
     def _question(self, order: Order, now: float) -> Call | Step:
         if self.rules.reads:
@@ -151,8 +151,8 @@ class Policy:
         step = handler(order, call, answer, now, jitter)
         if call.kind == NOTICE:
             return step
-        if order.page_says and pages.word_of(answer):
-            step = replace(step, order=replace(step.order, page_says=None), page=pages.judged(order, answer))
+        if order.page_says and page_trust.word_of(answer):
+            step = replace(step, order=replace(step.order, page_says=None), page=page_trust.judged(order, answer))
         return replace(step, **_lane(answer, step))
 
     def _on_confirmed(self, order: Order, call: Call, answer: say.Confirmed, now: float, jitter: float) -> Step:
