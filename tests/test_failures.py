@@ -18,12 +18,12 @@ from failure_table import LOGITRAIL_ID, TRX, Case, cases, done, order
 from wire_server import Visit, http
 from wires import Certificates, Wire, serves
 
+from worker import registry
 from worker import settings as settings_module
 from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.scripts import Scripts
 from worker.settings import Settings
-from worker.suppliers import registry
 
 CASES = list(cases())
 PATIENT, HASTY = (10.0, 10.0), (0.5, 0.2)

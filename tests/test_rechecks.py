@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from conftest import START, an_order, make_ledger, members, recount, turn
 
-from worker import settings
+from worker import registry, settings
 from worker.ledger.lane_calls import PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.pages import Pages
@@ -19,7 +19,6 @@ from worker.rules.page_search import CREDIT, REST, Listing
 from worker.rules.page_search import PAGE as SIZE
 from worker.rules.page_trust import LAG, TRUST
 from worker.rules.policy import Step
-from worker.suppliers import registry
 
 LANE = ("relograde", None)
 FINISHED = Confirmed((Line("1", "finished", True),))

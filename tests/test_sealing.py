@@ -5,7 +5,7 @@ import base64
 import pytest
 from nacl.public import PrivateKey, SealedBox
 
-from worker.sealing import Sealer
+from worker.suppliers.sealing import Sealer
 
 PRIVATE = PrivateKey(bytes(range(32)))
 RAW = bytes(PRIVATE.public_key)

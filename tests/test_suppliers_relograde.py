@@ -25,9 +25,9 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.sealing import Sealer
 from worker.suppliers.http import BODY_MAX, Gate
 from worker.suppliers.relograde import Relograde, hinted_orders
+from worker.suppliers.sealing import Sealer
 
 DATA = Path(__file__).parent / "data"
 FINISHED = json.loads((DATA / "relograde_finished.json").read_text())

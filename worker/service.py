@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from worker import registry
 from worker import settings as settings_module
 from worker.accounts import Account
 from worker.dead_letters import DeadLetters
@@ -23,7 +24,6 @@ from worker.questions import Questions
 from worker.rechecks import Rechecks
 from worker.servers import connect
 from worker.settings import Settings
-from worker.suppliers import registry
 from worker.threads import Threads
 
 DAY = 86400.0

@@ -18,8 +18,8 @@ import redis.connection
 from environs import Env, EnvError, FileAwareEnv
 from standardwebhooks import Webhook
 
-from worker.sealing import Sealer
 from worker.servers import group
+from worker.suppliers.sealing import Sealer
 
 PREFIXES = ("RELOGRADE_", "LOGITRAIL_", "OUTCOME_", "COUNTERSIGN_")
 ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}")

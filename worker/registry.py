@@ -4,10 +4,10 @@ from typing import Any
 
 from worker.ledger.ledger import Limits
 from worker.rules.policy import Policy, Rules
-from worker.sealing import Sealer
 from worker.settings import Settings
 from worker.suppliers.logitrail import Logitrail
 from worker.suppliers.relograde import Relograde
+from worker.suppliers.sealing import Sealer
 
 SUPPLIERS = ("relograde", "logitrail")
 
