@@ -16,7 +16,7 @@ from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
 from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
-from worker.ledger.scripts import Scripts
+from worker.ledger.script_runner import Scripts
 from worker.rules.policy import Policy, Rules
 from worker.servers import connect
 

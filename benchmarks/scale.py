@@ -26,8 +26,8 @@ from worker.dispatcher import BATCH
 from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.ledger import PROMOTE, Limits
-from worker.ledger.scripts import Scripts
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
+from worker.ledger.script_runner import Scripts
 from worker.rules.answers import Confirmed, Line
 from worker.rules.policy import Policy, Rules
 from worker.servers import connect

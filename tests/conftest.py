@@ -17,8 +17,8 @@ from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
-from worker.ledger.scripts import Scripts, Server
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
+from worker.ledger.script_runner import Scripts, Server
 from worker.rules.policy import Policy, Rules, Step
 from worker.servers import connect
 

@@ -11,8 +11,8 @@ from sandbox.server import Sandbox
 from worker.accounts import Account
 from worker.executor import Executor
 from worker.ledger.ledger import LOOK_EVERY
-from worker.ledger.scripts import Scripts, Server
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
+from worker.ledger.script_runner import Scripts, Server
 from worker.suppliers.relograde import Relograde
 
 KEYS = {None: "key-one", "a": "key-two"}

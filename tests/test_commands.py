@@ -28,10 +28,10 @@ from worker.commands.doctor import doctor, server_problems, settings_problems
 from worker.commands.lanes import lanes
 from worker.commands.metrics import metrics
 from worker.commands.orders import orders
-from worker.ledger.backlog import Backlog
-from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
-from worker.ledger.views import Views
+from worker.ledger.reads.backlog import Backlog
+from worker.ledger.reads.money import FundsViews
+from worker.ledger.reads.views import Views
 from worker.metrics import registry
 from worker.rules.answers import Rejected
 from worker.rules.policy import CONFIRM, Call, Policy, Rules, Step

@@ -24,7 +24,7 @@ from sandbox.doors import free_port
 from sandbox.embedded_redis import EmbeddedRedis
 from worker import settings as settings_module
 from worker.consumer import Request
-from worker.ledger.scripts import Scripts
+from worker.ledger.script_runner import Scripts
 from worker.servers import connect
 
 ROOT = Path(__file__).parents[1]

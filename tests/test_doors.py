@@ -16,7 +16,7 @@ from worker.doors import MASK, Doors
 from worker.executor import Executor
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.logs import JsonFormatter
 from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.settings import load

@@ -22,7 +22,7 @@ from worker import registry
 from worker import settings as settings_module
 from worker.executor import Executor
 from worker.ledger import Ledger
-from worker.ledger.scripts import Scripts
+from worker.ledger.script_runner import Scripts
 from worker.settings import Settings
 
 CASES = list(cases())

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from shop_list import ShopList
 from virtual_lane import Supplier, VirtualLane
 
-from worker.ledger.backlog import Backlog
-from worker.ledger.foresight import Foresight
-from worker.ledger.views import Views
+from worker.ledger.reads.backlog import Backlog
+from worker.ledger.reads.forecast_report import Foresight
+from worker.ledger.reads.views import Views
 from worker.rules import answers as say
 from worker.rules import interventions
 from worker.rules.forecast import Forecast, Lane, Recheck, Waiting, foresee

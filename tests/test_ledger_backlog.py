@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 from conftest import LANES, RETRY, START, an_order, make_ledger, turn
 
-from worker.ledger.backlog import Backlog
-from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY, WAY
-from worker.ledger.views import Views
+from worker.ledger.reads.backlog import Backlog
+from worker.ledger.reads.money import FundsViews
+from worker.ledger.reads.views import Views
 from worker.rules.answers import Blocked, Pending, Rejected, Unavailable, Unknown
 from worker.rules.forecast import ONCE, Recheck, Waiting, foresee
 from worker.rules.policy import CONFIRM, Call

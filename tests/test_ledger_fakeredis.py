@@ -7,7 +7,7 @@ from test_ledger import FINISHED, TIMEOUT, walk
 
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Created, Pending, Rejected
 

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 from conftest import START, an_order, make_ledger, members, recount, turn
 
-from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY, WAY
+from worker.ledger.reads.money import FundsViews
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.rules.policy import CONFIRM, SEND_WINDOW, Call

@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from conftest import START, Clock, an_order, make_ledger, recount, turn
 
-from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY
+from worker.ledger.reads.money import FundsViews
 from worker.rules import interventions
 from worker.rules.answers import Confirmed, Created, Line, Pending, Rejected, Unknown
 from worker.rules.funds import payable

@@ -7,7 +7,7 @@ from conftest import RETRY, START, an_order, make_ledger, members, turn
 
 from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import WAY
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.questions import Questions
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown

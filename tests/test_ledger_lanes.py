@@ -6,7 +6,7 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
 from worker.ledger.ledger import PROMOTE, TIGHT, WAY
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.rules.answers import Blocked, Confirmed, Created, Line, NotFound, Pending, Rejected, Unavailable, Unknown
 from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.rules import interventions
 from worker.rules.answers import Cancelled, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 

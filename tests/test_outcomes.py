@@ -17,7 +17,7 @@ from schemas.outcomes import TYPES, iso
 from worker.dispatcher import TICK, Loop, teller_turn
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id, render
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.outcomes import BATCH, HOLD, POSTS_AT_ONCE, SYNC_AGE, Poster, Teller
 from worker.rules.policy import Step
 

@@ -11,7 +11,7 @@ from worker import registry, settings
 from worker.ledger.lane_calls import PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.pages import Pages
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.questions import Questions
 from worker.rechecks import LOOK_AGAIN, Rechecks
 from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from worker.ledger import Ledger
-from worker.ledger.funds import FundsViews
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY
+from worker.ledger.reads.money import FundsViews
 from worker.questions import Questions
 from worker.rules import interventions
 from worker.rules.funds import payable

@@ -6,7 +6,7 @@ from typing import Any
 from worker.ledger import Ledger
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox, parse_id
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 from worker.rules import interventions
 
 

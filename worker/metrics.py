@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.registry import Collector
 
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
 
 LANE = {
     "in_flight": "Calls under way.",

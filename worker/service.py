@@ -17,8 +17,8 @@ from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.pages import Pages
-from worker.ledger.scripts import Scripts, Server
-from worker.ledger.views import Views
+from worker.ledger.reads.views import Views
+from worker.ledger.script_runner import Scripts, Server
 from worker.outcomes import Poster, Teller
 from worker.questions import Questions
 from worker.rechecks import Rechecks

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from schemas.order import Order, dump_order, load_order, seconds
 from worker.ledger import keys
-from worker.ledger.scripts import Scripts
+from worker.ledger.script_runner import Scripts
 from worker.rules.page_search import ENOUGH
 from worker.rules.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
 

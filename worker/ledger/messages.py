@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from worker.ledger.scripts import Scripts
+from worker.ledger.script_runner import Scripts
 
 ROOM = "messages"
 

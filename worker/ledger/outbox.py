@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.outcomes import dump, iso
 from worker.ledger.keys import ROOMS
-from worker.ledger.scripts import Scripts
+from worker.ledger.script_runner import Scripts
 
 GIVE_UP = 3 * 86400.0
 """Seconds after which an outcome that nobody takes becomes a dead letter of its own."""

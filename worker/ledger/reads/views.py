@@ -7,11 +7,11 @@ from typing import Any
 from schemas.order import REASONS, STATES, Order, load_order
 from schemas.outcomes import iso
 from worker.ledger import keys
-from worker.ledger.foresight import Foresight
-from worker.ledger.funds import FundsViews
 from worker.ledger.ledger import Ledger
 from worker.ledger.messages import ROOM as MESSAGES
 from worker.ledger.outbox import outcome_id
+from worker.ledger.reads.forecast_report import Foresight
+from worker.ledger.reads.money import FundsViews
 
 ENDLESS = 10**9
 LANE_KEYS = ("held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")

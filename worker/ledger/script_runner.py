@@ -12,7 +12,7 @@ import redis
 
 from worker.ledger import keys
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "scripts"
 
 
 @dataclass

@@ -6,9 +6,9 @@ from typing import Any
 
 from schemas.outcomes import iso
 from worker.ledger import keys
-from worker.ledger.backlog import Backlog
-from worker.ledger.funds import Balance, FundsViews
 from worker.ledger.ledger import WINDOW, Ledger
+from worker.ledger.reads.backlog import Backlog
+from worker.ledger.reads.money import Balance, FundsViews
 from worker.rules.forecast import Forecast, foresee
 from worker.rules.shortfall import Shortfall, Unpaid, shortfalls
 

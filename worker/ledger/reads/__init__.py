@@ -1,0 +1,1 @@
+"""Reads of the ledger for people, forecasts and metrics. Nothing here writes."""
