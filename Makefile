@@ -44,7 +44,7 @@ demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n 
 test: setup ## every test (ARGS="-k name" for some)
 	@$(RUN) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-PROOF := tests/test_policy.py tests/test_interventions.py tests/test_page_trust.py tests/test_rechecks.py tests/test_ledger*.py
+PROOF := tests/test_policy.py tests/test_interventions.py tests/test_page_trust.py tests/test_page_turn.py tests/test_ledger*.py
 
 # Without what Hypothesis finds, which differs from run to run: every branch has an example.
 coverage: setup ## every branch of the policy, the operations and the ledger's Python, by their own tests

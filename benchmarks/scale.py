@@ -22,8 +22,6 @@ from benchmarks.rig import UNLIMITED, Rig
 from benchmarks.rows import Row
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
-from worker.dispatcher import BATCH
-from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.ledger import PROMOTE, Limits
 from worker.ledger.reads.views import Views
@@ -31,6 +29,8 @@ from worker.ledger.script_runner import Scripts
 from worker.rules.answers import Confirmed, Line
 from worker.rules.policy import Policy, Rules
 from worker.servers import connect
+from worker.turns.dispatcher import BATCH
+from worker.turns.executor import Executor
 
 RUNS = 1
 ORDERS = int(os.environ.get("SCALE_ORDERS", "1000000"))

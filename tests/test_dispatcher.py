@@ -2,7 +2,7 @@
 
 from conftest import an_order
 
-from worker.dispatcher import Dispatcher
+from worker.turns.dispatcher import Dispatcher
 
 
 def test_what_finds_no_thread_here_is_rung_for(ledger):

@@ -13,13 +13,13 @@ from schemas.messages import DOORS
 from schemas.order import REASONS
 from worker.dead_letters import DeadLetters
 from worker.doors import MASK, Doors
-from worker.executor import Executor
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
 from worker.logs import JsonFormatter
 from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.settings import load
+from worker.turns.executor import Executor
 
 TRX = "T-1"
 HEX = "5499362b1fb35e73548b45af"

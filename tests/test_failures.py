@@ -20,10 +20,10 @@ from wires import Certificates, Wire, serves
 
 from worker import registry
 from worker import settings as settings_module
-from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.script_runner import Scripts
 from worker.settings import Settings
+from worker.turns.executor import Executor
 
 CASES = list(cases())
 PATIENT, HASTY = (10.0, 10.0), (0.5, 0.2)
@@ -39,7 +39,7 @@ class Worker:
     def __init__(self, client: Any, clock: Clock, settings: Settings, known: Certificates, supplier: str) -> None:
         self.clock, self.settings, self.certificates, self.supplier = clock, settings, known, supplier
         scripts = Scripts(client, "test", clock=clock, run_id=lambda: "run-1")
-        # Every probe is an order here; tests/test_accounts.py has those of the accounts.
+        # Every probe is an order here; tests/test_balance_look.py has those of the accounts.
         limits = {name: replace(limit, accounts=False) for name, limit in registry.limits(settings).items()}
         self.ledger = Ledger(scripts, registry.policies(settings), limits, retry=settings.retry_seconds)
 

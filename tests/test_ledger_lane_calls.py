@@ -8,10 +8,10 @@ from conftest import RETRY, START, an_order, make_ledger, members, turn
 from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.reads.views import Views
-from worker.questions import Questions
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown
 from worker.rules.policy import SEND_WINDOW
+from worker.turns.lane_question import Questions
 
 KEY = Blocked("unauthorized")
 TOO_LATE = Unavailable("too late", late=True)

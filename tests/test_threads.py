@@ -7,10 +7,10 @@ import pytest
 import redis
 from conftest import an_order, recount
 
-from worker.executor import Executor
 from worker.ledger import Opened
 from worker.rules.answers import Confirmed, Line
-from worker.threads import Threads
+from worker.turns.executor import Executor
+from worker.turns.threads import Threads
 
 
 @pytest.fixture

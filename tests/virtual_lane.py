@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from worker.dispatcher import TICK, Dispatcher
-from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.pages import Pages
-from worker.questions import Questions
-from worker.rechecks import Rechecks
 from worker.rules import answers as say
+from worker.turns.dispatcher import TICK, Dispatcher
+from worker.turns.executor import Executor
+from worker.turns.lane_question import Questions
+from worker.turns.page_turn import Rechecks
 
 FINISHED = say.Confirmed(lines=(say.Line("1", "finished", True),))
 STEP = 0.002

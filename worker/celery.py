@@ -18,10 +18,10 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from worker import broker, logs
 from worker.consumer import Events
-from worker.dispatcher import Dispatcher, Loop, teller_turn
 from worker.health import HUNG, STOPPING, Progress, Watch, away, queue_name
 from worker.service import service
 from worker.settings import SettingsError
+from worker.turns.dispatcher import Dispatcher, Loop, teller_turn
 
 DOORS_QUEUE = "orders"
 DOORBELL_EXPIRES = 30

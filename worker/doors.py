@@ -15,7 +15,6 @@ from marshmallow import ValidationError
 from schemas.messages import AHEAD, DOORS, SUPPLIERS, first_error
 from schemas.order import Order
 from worker import boundaries
-from worker.executor import Executor
 from worker.ledger import Ledger, Opened
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox, parse_id
@@ -24,6 +23,7 @@ from worker.rules.answers import Answer
 from worker.rules.policy import NOTICE, Call
 from worker.settings import Settings
 from worker.suppliers import logitrail, relograde
+from worker.turns.executor import Executor
 
 log = logging.getLogger("countersign.doors")
 MASK = "***"

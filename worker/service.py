@@ -8,10 +8,8 @@ import redis
 
 from worker import registry
 from worker import settings as settings_module
-from worker.accounts import Account
 from worker.dead_letters import DeadLetters
 from worker.doors import Doors
-from worker.executor import Executor
 from worker.ledger import Ledger
 from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.messages import Messages
@@ -20,11 +18,13 @@ from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
 from worker.outcomes import Poster, Teller
-from worker.questions import Questions
-from worker.rechecks import Rechecks
 from worker.servers import connect
 from worker.settings import Settings
-from worker.threads import Threads
+from worker.turns.balance_look import Account
+from worker.turns.executor import Executor
+from worker.turns.lane_question import Questions
+from worker.turns.page_turn import Rechecks
+from worker.turns.threads import Threads
 
 DAY = 86400.0
 

@@ -113,8 +113,8 @@ class Loops:
         def turn(worker: Any) -> None:
             broker = self.world.broker
             before = broker.bells + broker.started
-            worker.dispatcher.lanes = lanes
-            worker.dispatcher.turn()
+            worker.turns.dispatcher.lanes = lanes
+            worker.turns.dispatcher.turn()
             self._in_vain = 0 if broker.bells + broker.started > before else self._in_vain + 1
 
         return self._turn("dispatch", "dispatcher", turn)

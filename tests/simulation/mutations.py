@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-EXECUTOR, POLICY, OPERATIONS = "worker/executor.py", "worker/rules/policy.py", "worker/rules/interventions.py"
+EXECUTOR, POLICY, OPERATIONS = "worker/turns/executor.py", "worker/rules/policy.py", "worker/rules/interventions.py"
 PAGES, DOORS = "worker/rules/page_trust.py", "worker/doors.py"
 GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/outcomes.py"
 LUA = "worker/ledger/scripts/{}.lua"

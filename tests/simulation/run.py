@@ -11,8 +11,9 @@ from tests.simulation.plan import Plan
 from tests.simulation.scheduler import Actor, Scheduler
 from tests.simulation.workers import Site
 from tests.simulation.world import World
-from worker import boundaries, executor
+from worker import boundaries
 from worker.suppliers import connections
+from worker.turns import executor
 
 
 @dataclass

@@ -39,7 +39,7 @@ _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "
 class Limits:
     """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once, seconds per call.
 
-    `accounts`: its balances can be asked for, and there is somebody who does (`worker.accounts`).
+    `accounts`: its balances can be asked for, and there is somebody who does (`worker.turns.balance_look`).
     `pages`: one page of the supplier's list may answer for several pending orders.
     """
 

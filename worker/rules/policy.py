@@ -1,7 +1,7 @@
 """What happens next to an order: pure functions over values. No I/O, no clock, no random.
 
 `next_call` says which supplier call, if any, an order may make now; `decide` says what an answer makes of the order.
-Both return values; `worker.executor` performs the one and `worker.ledger` writes the other. Times are seconds since
+Both return values; `worker.turns.executor` performs the one and `worker.ledger` writes the other. Times are seconds since
 the epoch as the ledger's clock gives them; jitter is an argument between -1 and 1 that tests set to zero.
 """
 

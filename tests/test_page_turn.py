@@ -12,13 +12,13 @@ from worker.ledger.lane_calls import PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
-from worker.questions import Questions
-from worker.rechecks import LOOK_AGAIN, Rechecks
 from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
 from worker.rules.page_search import CREDIT, REST, Listing
 from worker.rules.page_search import PAGE as SIZE
 from worker.rules.page_trust import LAG, TRUST
 from worker.rules.policy import Step
+from worker.turns.lane_question import Questions
+from worker.turns.page_turn import LOOK_AGAIN, Rechecks
 
 LANE = ("relograde", None)
 FINISHED = Confirmed((Line("1", "finished", True),))

@@ -13,9 +13,9 @@ from worker.ledger import Ledger
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY
 from worker.ledger.reads.money import FundsViews
-from worker.questions import Questions
 from worker.rules import interventions
 from worker.rules.funds import payable
+from worker.turns.lane_question import Questions
 
 log = logging.getLogger("countersign.accounts")
 TICK = 1.0

@@ -12,9 +12,9 @@ from functools import partial
 import redis
 
 from schemas.order import Order
-from worker.executor import Executor
 from worker.ledger import Opened
-from worker.rechecks import Rechecks
+from worker.turns.executor import Executor
+from worker.turns.page_turn import Rechecks
 
 log = logging.getLogger("countersign.step")
 

@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.order import Order
-from worker.executor import log_step, say_pages_off
 from worker.ledger.lane_calls import PAGE
 from worker.ledger.pages import Pages, Survey
-from worker.questions import Questions
 from worker.rules import page_trust
 from worker.rules.answers import Answer, Blocked, Unavailable, Unknown
 from worker.rules.page_search import ENOUGH, Listing, Waiting
 from worker.rules.policy import READ, Call, Policy, Step
+from worker.turns.executor import log_step, say_pages_off
+from worker.turns.lane_question import Questions
 
 Lane = tuple[str, str | None]
 log = logging.getLogger("countersign.pages")

@@ -8,12 +8,12 @@ from conftest import RETRY, START, Clock, an_order, make_ledger, recount
 
 from sandbox.clock import iso
 from sandbox.server import Sandbox
-from worker.accounts import Account
-from worker.executor import Executor
 from worker.ledger.ledger import LOOK_EVERY
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
 from worker.suppliers.relograde import Relograde
+from worker.turns.balance_look import Account
+from worker.turns.executor import Executor
 
 KEYS = {None: "key-one", "a": "key-two"}
 LANES = (("relograde", None), ("relograde", "a"))

@@ -1,0 +1,1 @@
+"""Whoever makes a supplier call, and who starts it."""
