@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks import processes
 from benchmarks.rig import STAGED, Rig, at, wait_for
 from benchmarks.rows import Row
-from worker.outcomes import SYNC_AGE
+from worker.web_app.teller import SYNC_AGE
 
 RUNS = 5
 ORDERS = 2000

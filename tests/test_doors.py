@@ -12,7 +12,6 @@ from conftest import RETRY, START, make_ledger
 from schemas.messages import DOORS
 from schemas.order import REASONS
 from worker.dead_letters import DeadLetters
-from worker.doors import MASK, Doors
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
@@ -20,6 +19,7 @@ from worker.logs import JsonFormatter
 from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.settings import load
 from worker.turns.executor import Executor
+from worker.web_app.doors import MASK, Doors
 
 TRX = "T-1"
 HEX = "5499362b1fb35e73548b45af"

@@ -14,8 +14,8 @@ from celery.worker.consumer.events import Events as CeleryEvents
 from celery.worker.request import Request as CeleryRequest
 
 from worker import boundaries
-from worker.doors import Refused
 from worker.service import service
+from worker.web_app.doors import Refused
 
 log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")

@@ -9,7 +9,6 @@ import redis
 from worker import registry
 from worker import settings as settings_module
 from worker.dead_letters import DeadLetters
-from worker.doors import Doors
 from worker.ledger import Ledger
 from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.messages import Messages
@@ -17,7 +16,6 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
-from worker.outcomes import Poster, Teller
 from worker.servers import connect
 from worker.settings import Settings
 from worker.turns.balance_look import Account
@@ -25,6 +23,8 @@ from worker.turns.executor import Executor
 from worker.turns.lane_question import Questions
 from worker.turns.page_turn import Rechecks
 from worker.turns.threads import Threads
+from worker.web_app.doors import Doors
+from worker.web_app.teller import Poster, Teller
 
 DAY = 86400.0
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 EXECUTOR, POLICY, OPERATIONS = "worker/turns/executor.py", "worker/rules/policy.py", "worker/rules/interventions.py"
-PAGES, DOORS = "worker/rules/page_trust.py", "worker/doors.py"
-GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/outcomes.py"
+PAGES, DOORS = "worker/rules/page_trust.py", "worker/web_app/doors.py"
+GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/web_app/teller.py"
 LUA = "worker/ledger/scripts/{}.lua"
 
 

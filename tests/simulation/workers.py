@@ -15,7 +15,6 @@ from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
 from tests.simulation.tap import Tap
 from worker.dead_letters import DeadLetters
-from worker.doors import Doors
 from worker.ledger import Ledger, Opened
 from worker.ledger.lane_calls import LaneCalls
 from worker.ledger.ledger import Limits
@@ -24,13 +23,14 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
-from worker.outcomes import Teller
 from worker.rules.policy import Policy, Rules
 from worker.turns.balance_look import Account
 from worker.turns.dispatcher import Dispatcher
 from worker.turns.executor import Executor
 from worker.turns.lane_question import Questions
 from worker.turns.page_turn import Rechecks
+from worker.web_app.doors import Doors
+from worker.web_app.teller import Teller
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

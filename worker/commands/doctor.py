@@ -9,10 +9,10 @@ import click
 import redis
 
 from worker.commands.output import command, document, json_option
-from worker.outcomes import SYNC_AGE
 from worker.servers import connect
 from worker.service import Service
 from worker.settings import Settings
+from worker.web_app.teller import SYNC_AGE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FOLLOW_CLOSELY = "set min-replicas-to-write 1 and min-replicas-max-lag 2 on every server of the group"

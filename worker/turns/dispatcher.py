@@ -14,7 +14,7 @@ import redis
 
 from worker.ledger import Ledger
 from worker.ledger.keys import ROOMS
-from worker.outcomes import Teller
+from worker.web_app.teller import Teller
 
 log = logging.getLogger("countersign.dispatcher")
 TICK = 0.25

@@ -17,9 +17,9 @@ from schemas.outcomes import TYPES, iso
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id, render
 from worker.ledger.reads.views import Views
-from worker.outcomes import BATCH, HOLD, POSTS_AT_ONCE, SYNC_AGE, Poster, Teller
 from worker.rules.policy import Step
 from worker.turns.dispatcher import TICK, Loop, teller_turn
+from worker.web_app.teller import BATCH, HOLD, POSTS_AT_ONCE, SYNC_AGE, Poster, Teller
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 BODY_KEYS = {"id", "type", "timestamp", "data"}

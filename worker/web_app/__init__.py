@@ -1,0 +1,1 @@
+"""The web app's two ways: doors in, outcomes out."""
