@@ -16,7 +16,7 @@ log = logging.getLogger("countersign.tasks")
 class Door(Task):
     """A task that the web app sends by name."""
 
-    Request = "worker.consumer:Request"
+    Request = "worker.process.consumer:Request"
     typing = False
 
     def receive(self, args: Any, kwargs: Any) -> None:

@@ -30,7 +30,7 @@ def withdraw(self: Door, *args: Any, **kwargs: Any) -> None:
     self.receive(args, kwargs)
 
 
-@app.task(name="orders.step", Request="worker.consumer:Request")
+@app.task(name="orders.step", Request="worker.process.consumer:Request")
 def step(supplier: str, order_id: str) -> None:
     """A doorbell: look at this order. The ledger knows everything else, and rings again if this comes to nothing."""
     try:

@@ -14,7 +14,7 @@ from typing import Any
 from celery import Celery
 
 from sandbox.server import Sandbox
-from worker.broker import address
+from worker.process.broker import address
 
 ROOT = Path(__file__).parent.parent
 QUICK = {

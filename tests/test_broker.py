@@ -2,7 +2,7 @@
 
 from kombu import Connection
 
-from worker.broker import Transport
+from worker.process.broker import Transport
 
 
 def test_a_channel_makes_one_client_of_its_pool(server):

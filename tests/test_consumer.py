@@ -23,8 +23,8 @@ from kombu.message import Message
 from sandbox.doors import free_port
 from sandbox.embedded_redis import EmbeddedRedis
 from worker import settings as settings_module
-from worker.consumer import Request
 from worker.ledger.script_runner import Scripts
+from worker.process.consumer import Request
 from worker.servers import connect
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from worker.dead_letters import DeadLetters
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
-from worker.logs import JsonFormatter
+from worker.process.logs import JsonFormatter
 from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.settings import load
 from worker.turns.executor import Executor

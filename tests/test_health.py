@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from sandbox.embedded_redis import EmbeddedRedis
-from worker.health import EVERY, HUNG, LOOK, STALE, Progress, Watch, away, workers_here
+from worker.process.health import EVERY, HUNG, LOOK, STALE, Progress, Watch, away, workers_here
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker import logs
+from worker.process import logs
 
 
 @pytest.fixture

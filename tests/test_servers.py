@@ -13,8 +13,8 @@ from kombu import Connection
 from sandbox.doors import free_port
 from sandbox.embedded_redis import HOST, EmbeddedRedis, find_server
 from sandbox.server import Sandbox
-from worker.broker import SentinelTransport, Transport, address
 from worker.commands.doctor import FOLLOW_CLOSELY
+from worker.process.broker import SentinelTransport, Transport, address
 from worker.servers import Group, connect, group
 
 MASTER = "orders"

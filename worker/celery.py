@@ -16,9 +16,9 @@ from celery import Celery, signals
 from kombu import Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from worker import broker, logs
-from worker.consumer import Events
-from worker.health import HUNG, STOPPING, Progress, Watch, away, queue_name
+from worker.process import broker, logs
+from worker.process.consumer import Events
+from worker.process.health import HUNG, STOPPING, Progress, Watch, away, queue_name
 from worker.service import service
 from worker.settings import SettingsError
 from worker.turns.dispatcher import Dispatcher, Loop, teller_turn
@@ -76,7 +76,7 @@ app.conf.update(
     worker_eta_task_limit=200,
     # A supplier call is never cut in the middle; its fence makes a second start harmless.
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    worker_consumer="worker.consumer:Consumer",
+    worker_consumer="worker.process.consumer:Consumer",
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from worker import health as progress_of
 from worker.commands.output import document, fail, json_option, table
+from worker.process import health as progress_of
 from worker.service import service
 
 

@@ -114,8 +114,8 @@ class SentinelTransport(RedisSentinelTransport):
 
 def install() -> None:
     """Makes `redis://`, `rediss://` and `sentinel://` mean these transports."""
-    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker:Transport"
-    TRANSPORT_ALIASES["sentinel"] = "worker.broker:SentinelTransport"
+    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.process.broker:Transport"
+    TRANSPORT_ALIASES["sentinel"] = "worker.process.broker:SentinelTransport"
 
 
 def address(url: str) -> tuple[str, dict[str, str]]:

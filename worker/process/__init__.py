@@ -1,0 +1,1 @@
+"""What Celery and the operating system need: consumer, broker, health, logs."""
