@@ -25,6 +25,7 @@ from schemas.order import STATES, Order
 from worker import settings as settings_module
 from worker.commands.dead_letters import dead_letters
 from worker.commands.doctor import doctor, server_problems, settings_problems
+from worker.commands.gauges import registry
 from worker.commands.lanes import lanes
 from worker.commands.metrics import metrics
 from worker.commands.orders import orders
@@ -32,7 +33,6 @@ from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.reads.backlog import Backlog
 from worker.ledger.reads.money import FundsViews
 from worker.ledger.reads.views import Views
-from worker.metrics import registry
 from worker.rules.answers import Rejected
 from worker.rules.policy import CONFIRM, Call, Policy, Rules, Step
 from worker.service import Service, connect, service

@@ -3,8 +3,8 @@
 import click
 from prometheus_client import generate_latest, start_http_server
 
+from worker.commands.gauges import registry
 from worker.commands.output import command, fail
-from worker.metrics import registry
 from worker.service import Service
 
 
