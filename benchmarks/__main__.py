@@ -1,4 +1,6 @@
-"""`python -m benchmarks [NAME…] [--runs N]`: runs benchmarks one after the other and prints one table."""
+"""`python -m benchmarks [NAME…] [--runs N]`: runs benchmarks one after the other and prints one
+table.
+"""
 
 import argparse
 import importlib
@@ -6,7 +8,17 @@ import sys
 
 from benchmarks.rows import Figure, figures, table
 
-NAMES = ("throughput", "pools", "idle_latency", "isolation", "in_flight", "budget", "spending", "scale", "durability")
+NAMES = (
+    "throughput",
+    "pools",
+    "idle_latency",
+    "isolation",
+    "in_flight",
+    "budget",
+    "spending",
+    "scale",
+    "durability",
+)
 
 
 def run(name: str, runs: int | None) -> list[Figure]:
@@ -22,8 +34,14 @@ def run(name: str, runs: int | None) -> list[Figure]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of: {', '.join(NAMES)}; default: all")
-    parser.add_argument("--runs", type=int, help="default: as many as each benchmark wants, five or more where it can")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one or more of: {', '.join(NAMES)}; default: all"
+    )
+    parser.add_argument(
+        "--runs",
+        type=int,
+        help="default: as many as each benchmark wants, five or more where it can",
+    )
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")

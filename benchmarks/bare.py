@@ -1,7 +1,8 @@
-"""What Countersign is compared with: a Celery app whose only task makes the same HTTP call, and nothing else.
+"""What Countersign is compared with: a Celery app whose only task makes the same HTTP call, and
+nothing else.
 
-Same options, same pool, same HTTP client and connections. What is ours of the rest is left out: our transport,
-consumer, log format and threads.
+Same options, same pool, same HTTP client and connections. What is ours of the rest is left out: our
+transport, consumer, log format and threads.
 """
 
 import os
@@ -20,8 +21,12 @@ TRANSPORT_ALIASES["redis"] = "kombu.transport.redis:Transport"
 OURS_ALONE = ("worker_consumer", "worker_hijack_root_logger", "include")
 
 app = Celery("bare")
-app.conf.update({name: value for name, value in ours.app.conf.changes.items() if name not in OURS_ALONE})
-_http = Http({"Authorization": "Bearer bench-key"}, 5.0, 45.0, ours.settings.countersign_concurrency)
+app.conf.update(
+    {name: value for name, value in ours.app.conf.changes.items() if name not in OURS_ALONE}
+)
+_http = Http(
+    {"Authorization": "Bearer bench-key"}, 5.0, 45.0, ours.settings.countersign_concurrency
+)
 _root = f"{os.environ['RELOGRADE_URL']}/api/1.02/order/confirm"
 
 

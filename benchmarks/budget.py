@@ -1,8 +1,9 @@
-"""A fleet of eight workers at the sandbox: the budget is never exceeded and hardly ever idle, by the sandbox's books.
+"""A fleet of eight workers at the sandbox: the budget is never exceeded and hardly ever idle, by
+the sandbox's books.
 
-All variants run beside each other, each with a Redis, a sandbox and eight workers of its own, for BUDGET_MINUTES. A
-share is 60 seconds over the time in which a whole limit of calls came, which an unfinished minute cannot distort; the
-goal is for the lowest of them.
+All variants run beside each other, each with a Redis, a sandbox and eight workers of its own, for
+BUDGET_MINUTES. A share is 60 seconds over the time in which a whole limit of calls came, which an
+unfinished minute cannot distort; the goal is for the lowest of them.
 """
 
 import os
@@ -36,7 +37,9 @@ LABELS = {None: "key-1", "a": "key-2", "b": "key-3"}
 
 @dataclass(frozen=True)
 class Variant:
-    """`at_supplier`: calls a minute that it really allows; `bursts`: accounts whose orders come now and then."""
+    """`at_supplier`: calls a minute that it really allows; `bursts`: accounts whose orders come now
+    and then.
+    """
 
     name: str
     accounts: tuple[str | None, ...] = (None,)
@@ -60,7 +63,12 @@ class Fleet:
         self.url = f"http://{HOST}:{free_port(HOST)}"
         words = [word for key in KEYS.values() for word in ("--relograde-key", key)]
         switches = {"rate_limit": variant.at_supplier, "retry_after": variant.retry_after}
-        words += [word for name, value in switches.items() if value for word in ("--set", f"relograde.{name}={value}")]
+        words += [
+            word
+            for name, value in switches.items()
+            if value
+            for word in ("--set", f"relograde.{name}={value}")
+        ]
         line = [sys.executable, "-m", "sandbox", "--port", self.url.rpartition(":")[2], *words]
         rig.run("sandbox", line, dict(os.environ))
         wait_for(self._answers, "the sandbox answers")
@@ -70,7 +78,9 @@ class Fleet:
     def send(self, account: str | None, number: int) -> None:
         """Orders that the supplier finishes at once, and the messages that they are paid."""
         wanted = {"supplier": "relograde", "behaviour": "finished", "account_key": LABELS[account]}
-        made = requests.post(f"{self.url}/_sandbox/orders", json=[wanted] * number, timeout=60).json()
+        made = requests.post(
+            f"{self.url}/_sandbox/orders", json=[wanted] * number, timeout=60
+        ).json()
         for order in made:
             given = {name: order[name] for name in ("supplier", "order_id", "created_at")}
             more = {} if account is None else {"account": account}
@@ -91,7 +101,11 @@ class Fleet:
     def _settings(self) -> dict[str, str]:
         several = {f"RELOGRADE_API_KEY_{name.upper()}": key for name, key in KEYS.items() if name}
         one = {"RELOGRADE_API_KEY": KEYS[None]}
-        named = {**one, **several, "RELOGRADE_ACCOUNTS": "a,b"} if len(self.variant.accounts) > 1 else one
+        named = (
+            {**one, **several, "RELOGRADE_ACCOUNTS": "a,b"}
+            if len(self.variant.accounts) > 1
+            else one
+        )
         limit = {"RELOGRADE_CALLS_PER_MINUTE": str(LIMIT), "RETRY_SECONDS": "2,10,30,60,300,900"}
         return {**UNLIMITED, **limit, **named, "RELOGRADE_URL": f"{self.url}/relograde"}
 
@@ -119,11 +133,20 @@ def rows(fleet: Fleet, minutes: float) -> Iterator[Row]:
     for account in variant.accounts:
         calls = fleet.calls(account)
         name = f"{variant.name}: key {account or 0}" if len(variant.accounts) > 1 else variant.name
-        yield Row(name=f"most calls in 60 s: {name}", value=most(calls), unit="calls", at_most=LIMIT)
+        yield Row(
+            name=f"most calls in 60 s: {name}", value=most(calls), unit="calls", at_most=LIMIT
+        )
         if account not in variant.bursts and variant.at_supplier == LIMIT:
             used = shares(calls)
-            yield Row(name=f"mean share of the limit used: {name}", value=statistics.mean(used), unit="%")
-            yield Row(name=f"lowest share of the limit used: {name}", value=min(used), unit="%", at_least=AT_LEAST)
+            yield Row(
+                name=f"mean share of the limit used: {name}", value=statistics.mean(used), unit="%"
+            )
+            yield Row(
+                name=f"lowest share of the limit used: {name}",
+                value=min(used),
+                unit="%",
+                at_least=AT_LEAST,
+            )
     if variant.at_supplier < LIMIT:
         value = fleet.confirmed() / (minutes * variant.at_supplier) * 100
         yield Row(name=f"confirmed, of what it allows: {variant.name}", value=value, unit="%")
@@ -131,12 +154,16 @@ def rows(fleet: Fleet, minutes: float) -> Iterator[Row]:
 
 def most(calls: list[float]) -> int:
     """Calls in the fullest window."""
-    return max((sum(begin <= call < begin + WINDOW for call in calls) for begin in calls), default=0)
+    return max(
+        (sum(begin <= call < begin + WINDOW for call in calls) for begin in calls), default=0
+    )
 
 
 def shares(calls: list[float]) -> list[float]:
     """In percent; of one limit after the other, from the first call to the last whole one."""
-    return [100 * WINDOW / (later - earlier) for earlier, later in pairwise(calls[::LIMIT])] or [0.0]
+    return [100 * WINDOW / (later - earlier) for earlier, later in pairwise(calls[::LIMIT])] or [
+        0.0
+    ]
 
 
 def measure(minutes: float = MINUTES) -> list[Row]:

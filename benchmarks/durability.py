@@ -1,7 +1,8 @@
 """What each way of syncing costs, and what a crash of the ledger's server loses.
 
-A killed process loses nothing that it had written, because the kernel still has it. A power cut loses what was not
-synced yet; it is imitated by cutting the append-only file back to what it was one second before the kill.
+A killed process loses nothing that it had written, because the kernel still has it. A power cut
+loses what was not synced yet; it is imitated by cutting the append-only file back to what it was
+one second before the kill.
 """
 
 import os
@@ -34,7 +35,9 @@ def make_ledger(url: str) -> Ledger:
 
 
 def accept(ledger: Ledger, seconds: float) -> tuple[list[str], list[float]]:
-    """Opens orders one after the other; returns their ids and how long each took, in milliseconds."""
+    """Opens orders one after the other; returns their ids and how long each took, in
+    milliseconds.
+    """
     names: list[str] = []
     took: list[float] = []
     ends = time.monotonic() + seconds
@@ -68,7 +71,10 @@ def cut(folder: Path, size: int) -> None:
 
 def crash(mode: str, power_cut: bool) -> list[Row]:
     """Accepts orders until the server dies; what was lost, and what an acceptance costs."""
-    with tempfile.TemporaryDirectory() as name, EmbeddedRedis(Path(name), appendfsync=mode, own=True) as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        EmbeddedRedis(Path(name), appendfsync=mode, own=True) as server,
+    ):
         ledger, sizes = make_ledger(server.url), list[tuple[float, int]]()
         watching = threading.Event()
 
@@ -89,7 +95,14 @@ def crash(mode: str, power_cut: bool) -> list[Row]:
         lost = sum(ledger.load("relograde", order).order is None for order in names)
     if power_cut:
         at_most = 0 if mode == "always" else None
-        return [Row(name=f"orders lost by a power cut, {mode}", value=lost, unit="orders", at_most=at_most)]
+        return [
+            Row(
+                name=f"orders lost by a power cut, {mode}",
+                value=lost,
+                unit="orders",
+                at_most=at_most,
+            )
+        ]
     return [
         Row(name=f"acceptance, {mode}, median", value=statistics.median(took), unit="ms"),
         Row(name=f"orders lost by kill -9, {mode}", value=lost, unit="orders", at_most=0),
@@ -98,4 +111,9 @@ def crash(mode: str, power_cut: bool) -> list[Row]:
 
 def measure() -> list[Row]:
     """One run: both ways of syncing, both ways of dying."""
-    return [row for mode in ("everysec", "always") for power_cut in (False, True) for row in crash(mode, power_cut)]
+    return [
+        row
+        for mode in ("everysec", "always")
+        for power_cut in (False, True)
+        for row in crash(mode, power_cut)
+    ]

@@ -1,4 +1,6 @@
-"""From `send_task` to the first byte at the supplier, one message at a time, while nothing else happens."""
+"""From `send_task` to the first byte at the supplier, one message at a time, while nothing else
+happens.
+"""
 
 import random
 import statistics
@@ -34,7 +36,9 @@ def measure() -> list[Row]:
         wait_for(lambda: len(supplier.books()["first_bytes"]) == len(sent), "every call has come")
         came = supplier.books()["first_bytes"]
         measured = list(sent)[20:]
-        median, p99 = latencies([sent[name] for name in measured], [came[name] for name in measured])
+        median, p99 = latencies(
+            [sent[name] for name in measured], [came[name] for name in measured]
+        )
     return [
         Row(name="idle, message to first byte: p50", value=median, unit="ms", at_most=MEDIAN),
         Row(name="idle, message to first byte: p99", value=p99, unit="ms", at_most=P99),

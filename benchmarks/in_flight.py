@@ -1,7 +1,8 @@
-"""Calls in flight in one worker process, and its memory, at a supplier that takes 25 seconds for each.
+"""Calls in flight in one worker process, and its memory, at a supplier that takes 25 seconds for
+each.
 
-Three times 400 orders: the first make the threads, their connections and the allocator's arenas, the second fill them,
-and the third must find room in what these left behind.
+Three times 400 orders: the first make the threads, their connections and the allocator's arenas,
+the second fill them, and the third must find room in what these left behind.
 """
 
 import time
@@ -24,7 +25,12 @@ def measure() -> list[Row]:
         supplier = rig.supplier(DELAY)
         worker = rig.worker(at(supplier, **SETTINGS))
         memory = [processes.memory(worker)]
-        rounds = ((FEW, "F", FEW), (MANY - FEW, "M", MANY), (MANY, "S", 2 * MANY), (MANY, "T", 3 * MANY))
+        rounds = (
+            (FEW, "F", FEW),
+            (MANY - FEW, "M", MANY),
+            (MANY, "S", 2 * MANY),
+            (MANY, "T", 3 * MANY),
+        )
         for orders, prefix, came in rounds:
             for number in range(orders):
                 rig.confirm(f"{prefix}{number}")
@@ -39,7 +45,12 @@ def measure() -> list[Row]:
         Row(name=f"memory at {FEW} calls in flight", value=few, unit="MB"),
         Row(name=f"memory at {MANY} calls in flight", value=many, unit="MB"),
         Row(name="memory at the second 400 over the first", value=second / many, unit="times"),
-        Row(name="memory at the third 400 over the second", value=third / second, unit="times", at_most=GROWTH),
+        Row(
+            name="memory at the third 400 over the second",
+            value=third / second,
+            unit="times",
+            at_most=GROWTH,
+        ),
     ]
 
 

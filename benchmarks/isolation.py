@@ -1,6 +1,7 @@
 """Does a Logitrail that hangs on every call slow Relograde's orders, or the doors?
 
-The same messages one by one to one worker, before and while Logitrail hangs with as many calls as it may have open.
+The same messages one by one to one worker, before and while Logitrail hangs with as many calls as
+it may have open.
 """
 
 import statistics
@@ -21,22 +22,36 @@ def measure() -> list[Row]:
     """One run: first without, then with."""
     with Rig() as rig:
         relograde, logitrail = rig.supplier(), rig.supplier(delay=3600.0)
-        settings = at(relograde, LOGITRAIL_URLS=logitrail.url, LOGITRAIL_MERCHANT_ID="bench", LOGITRAIL_SECRET="s")
+        settings = at(
+            relograde,
+            LOGITRAIL_URLS=logitrail.url,
+            LOGITRAIL_MERCHANT_ID="bench",
+            LOGITRAIL_SECRET="s",
+        )
         rig.worker(settings)
         round_of(rig, relograde, "W")
         free_call, free_door = round_of(rig, relograde, "F")
         for number in range(2 * HANGING):
             rig.confirm(f"{number:024x}", supplier="logitrail")
-        wait_for(lambda: logitrail.books()["in_flight"] == HANGING, "Logitrail hangs on all it may have")
+        wait_for(
+            lambda: logitrail.books()["in_flight"] == HANGING, "Logitrail hangs on all it may have"
+        )
         call, door = round_of(rig, relograde, "H")
         assert logitrail.books()["in_flight"] == HANGING
     return [
         Row(name="Relograde, message to first byte: Logitrail well", value=free_call, unit="ms"),
         Row(name="Relograde, message to first byte: Logitrail hangs", value=call, unit="ms"),
-        Row(name="the same, hangs over well", value=call / free_call, unit="times", at_most=AT_MOST),
+        Row(
+            name="the same, hangs over well", value=call / free_call, unit="times", at_most=AT_MOST
+        ),
         Row(name="message to acceptance in the ledger: Logitrail well", value=free_door, unit="ms"),
         Row(name="message to acceptance in the ledger: Logitrail hangs", value=door, unit="ms"),
-        Row(name="the same at the doors, hangs over well", value=door / free_door, unit="times", at_most=AT_MOST),
+        Row(
+            name="the same at the doors, hangs over well",
+            value=door / free_door,
+            unit="times",
+            at_most=AT_MOST,
+        ),
     ]
 
 

@@ -1,4 +1,7 @@
-"""What the operating system says of a process and those below it: CPU seconds and memory. Linux, from /proc."""
+"""What the operating system says of a process and those below it: CPU seconds and memory.
+
+Linux, from /proc.
+"""
 
 import os
 from collections.abc import Iterator

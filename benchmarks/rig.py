@@ -1,4 +1,6 @@
-"""The processes that a benchmark needs: a durable Redis of its own, suppliers, workers, and a web app's hands."""
+"""The processes that a benchmark needs: a durable Redis of its own, suppliers, workers, and a web
+app's hands.
+"""
 
 import base64
 import json
@@ -64,28 +66,59 @@ class Rig:
     def __enter__(self) -> Self:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.redis = self._stack.enter_context(EmbeddedRedis(self.folder / "redis", own=True))
-        self.client = self._stack.enter_context(redis.Redis.from_url(self.redis.url, decode_responses=True))
-        self.shop = self._stack.enter_context(Celery("shop", broker=self.redis.url, set_as_current=False))
+        self.client = self._stack.enter_context(
+            redis.Redis.from_url(self.redis.url, decode_responses=True)
+        )
+        self.shop = self._stack.enter_context(
+            Celery("shop", broker=self.redis.url, set_as_current=False)
+        )
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stack.close()
 
     def supplier(self, delay: float = 0.0) -> Supplier:
         """Answers every confirm after `delay` seconds."""
         port = free_port(HOST)
-        line = [sys.executable, "-m", "benchmarks.supplier", "--port", str(port), "--delay", str(delay)]
+        line = [
+            sys.executable,
+            "-m",
+            "benchmarks.supplier",
+            "--port",
+            str(port),
+            "--delay",
+            str(delay),
+        ]
         return Supplier(port, self.run("supplier", line, dict(os.environ)))
 
     def worker(
-        self, settings: dict[str, str], app: str = "worker", options: Iterable[str] = (), wait: bool = True
+        self,
+        settings: dict[str, str],
+        app: str = "worker",
+        options: Iterable[str] = (),
+        wait: bool = True,
     ) -> int:
-        """Starts the Procfile's worker line with `settings`; returns its process id, by default when it is ready."""
+        """Starts the Procfile's worker line with `settings`; returns its process id, by default
+        when it is ready.
+        """
         log = self.folder / f"worker-{len(list(self.folder.glob('worker-*')))}"
         words = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()[0].split()[4:]
-        line = [sys.executable, "-m", "celery", "-A", app, *words, "-n", f"{log.name}@bench", *options]
+        line = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            app,
+            *words,
+            "-n",
+            f"{log.name}@bench",
+            *options,
+        ]
         worker = self.run(log.name, line, whole({"REDIS_URL": self.redis.url, **settings}))
         if wait:
             self.ready()
@@ -96,7 +129,9 @@ class Rig:
         logs = list(self.folder.glob("worker-*.log"))
         wait_for(lambda: all(" ready." in log.read_text() for log in logs), "the workers are ready")
 
-    def run(self, name: str, line: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    def run(
+        self, name: str, line: list[str], environment: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
         """A process that ends with the rig; its output is kept in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -114,7 +149,14 @@ class Rig:
     def confirm(self, order_id: str, queue: str = DOORS, supplier: str = "relograde") -> None:
         """Sends one `orders.confirm`."""
         more = {"created_at": datetime.now(UTC).isoformat()} if supplier == "relograde" else {}
-        self.send("orders.confirm", queue, supplier=supplier, order_id=order_id, reference=f"shop-{order_id}", **more)
+        self.send(
+            "orders.confirm",
+            queue,
+            supplier=supplier,
+            order_id=order_id,
+            reference=f"shop-{order_id}",
+            **more,
+        )
 
     def release(self) -> None:
         """Everything that was sent to the queue `staged` is on the doors' queue at one moment."""
@@ -127,12 +169,18 @@ class Rig:
                 yield json.loads(base64.b64decode(json.loads(text)["body"]))[1]["outcome"]
 
     def accepted_at(self, order_id: str) -> float:
-        """When the ledger accepted a Relograde order, in seconds since the epoch; both clocks are this machine's."""
-        return float(self.client.hget(f"countersign:{{relograde}}:order:{order_id}", "accepted_at") or "nan")
+        """When the ledger accepted a Relograde order, in seconds since the epoch; both clocks are
+        this machine's.
+        """
+        return float(
+            self.client.hget(f"countersign:{{relograde}}:order:{order_id}", "accepted_at") or "nan"
+        )
 
     def idle(self) -> bool:
         """No message waits, and none is with a worker."""
-        return not (self.client.llen(DOORS) or self.client.llen("relograde") or self.client.hlen("unacked"))
+        return not (
+            self.client.llen(DOORS) or self.client.llen("relograde") or self.client.hlen("unacked")
+        )
 
 
 def at(supplier: Supplier, **more: str) -> dict[str, str]:
@@ -141,7 +189,9 @@ def at(supplier: Supplier, **more: str) -> dict[str, str]:
     return {**UNLIMITED, **given, **more}
 
 
-def wait_for(true: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.05) -> None:
+def wait_for(
+    true: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.05
+) -> None:
     """Until it is so; RuntimeError when that never happens."""
     ends = time.monotonic() + seconds
     while not true():

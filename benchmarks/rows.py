@@ -54,10 +54,16 @@ def figures(runs: Iterable[Iterable[Row]]) -> list[Figure]:
 
 def table(found: Iterable[Figure]) -> str:
     """Markdown, aligned to be read as it is."""
-    cells = [("figure", "median", "unit", "goal", "met", "lowest to highest", "runs"), *map(_cells, found)]
+    cells = [
+        ("figure", "median", "unit", "goal", "met", "lowest to highest", "runs"),
+        *map(_cells, found),
+    ]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     cells.insert(1, tuple("-" * width for width in widths))
-    lines = (" | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in cells)
+    lines = (
+        " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        for row in cells
+    )
     return "\n".join(f"| {line} |" for line in lines)
 
 

@@ -1,8 +1,10 @@
-"""A million waiting orders in one Redis: what each costs in memory, and what they cost a dispatch, a list, a drain.
+"""A million waiting orders in one Redis: what each costs in memory, and what they cost a dispatch,
+a list, a drain.
 
-Everything goes through the ledger's own scripts on a real server with its append-only file on. The orders lie in three
-lanes and wait with their acceptance told, which is how an order waits; their `details` are not counted. `SCALE_ORDERS`
-changes their number. Times are medians over several rounds on the one crowd, since filling takes minutes.
+Everything goes through the ledger's own scripts on a real server with its append-only file on. The
+orders lie in three lanes and wait with their acceptance told, which is how an order waits; their
+`details` are not counted. `SCALE_ORDERS` changes their number. Times are medians over several
+rounds on the one crowd, since filling takes minutes.
 """
 
 import os
@@ -41,7 +43,11 @@ SMALL, DRAINED = 10_000, 6000
 NEAR = 100
 WATCHED = 20.0
 """Seconds for which a worker is left to itself before its memory is read."""
-LANES: tuple[tuple[str, str | None], ...] = (("relograde", "a"), ("relograde", "b"), ("logitrail", None))
+LANES: tuple[tuple[str, str | None], ...] = (
+    ("relograde", "a"),
+    ("relograde", "b"),
+    ("logitrail", None),
+)
 POLICIES = {
     "relograde": Policy(Rules(reads=True, settle=40.0, confirm_within=86400.0, margin=30.0)),
     "logitrail": Policy(Rules(reads=False, settle=60.0, give_up=259200.0, hosts=2)),
@@ -53,7 +59,9 @@ for _, id in ipairs(ids) do
   redis.call('HSET', KEYS[1] .. 'order:' .. id, 'due_at', ARGV[2])
   redis.call('ZADD', KEYS[1] .. 'due:' .. ARGV[1], ARGV[2], id)
 end
-if #ids > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1] .. 'ready:' .. ARGV[1] .. ':confirm', 0, #ids - 1) end
+if #ids > 0 then
+  redis.call('ZREMRANGEBYRANK', KEYS[1] .. 'ready:' .. ARGV[1] .. ':confirm', 0, #ids - 1)
+end
 return #ids
 """
 
@@ -107,15 +115,27 @@ def memory(client: Any, used: int) -> list[Row]:
             found[name] = found.get(name, 0.0) + client.memory_usage(key, samples=1000) / ORDERS
         elif name in ("timeline", "outcomes", "outbox", "warned"):
             raise AssertionError(f"{key}: an order that only waits has none")
-    rows = [Row(name=f"  of these: {name}", value=value, unit="bytes") for name, value in sorted(found.items())]
+    rows = [
+        Row(name=f"  of these: {name}", value=value, unit="bytes")
+        for name, value in sorted(found.items())
+    ]
     rest = used / ORDERS - sum(found.values())
     rows.append(Row(name="  of these: the server's table of keys", value=rest, unit="bytes"))
-    return [Row(name="memory of a waiting order", value=used / ORDERS, unit="bytes", at_most=700), *rows]
+    return [
+        Row(name="memory of a waiting order", value=used / ORDERS, unit="bytes", at_most=700),
+        *rows,
+    ]
 
 
 def worker_memory(url: str) -> float:
-    """MB of a worker that dispatches there for a while; all lanes are held meanwhile, so that it calls nobody."""
-    accounts = {"RELOGRADE_ACCOUNTS": "a,b", "RELOGRADE_API_KEY_A": "key-a", "RELOGRADE_API_KEY_B": "key-b"}
+    """MB of a worker that dispatches there for a while; all lanes are held meanwhile, so that it
+    calls nobody.
+    """
+    accounts = {
+        "RELOGRADE_ACCOUNTS": "a,b",
+        "RELOGRADE_API_KEY_A": "key-a",
+        "RELOGRADE_API_KEY_B": "key-b",
+    }
     ledger = make_ledger(url)
     for supplier, account in LANES:
         ledger.hold(supplier, account, "benchmark")
@@ -151,7 +171,9 @@ class Supplier:
 
 
 class Drain:
-    """One server's orders, of which `many` fell due in the same second, and what the steps have cost so far."""
+    """One server's orders, of which `many` fell due in the same second, and what the steps have
+    cost so far.
+    """
 
     def __init__(self, url: str, many: int) -> None:
         self.ledger, self.supplier = make_ledger(url, per_minute=0), Supplier()
@@ -163,10 +185,15 @@ class Drain:
             self.fall(room, account, many // len(LANES))
 
     def fall(self, room: str, account: str | None, many: int) -> None:
-        """So many of the ready orders of a lane, the nearest deadlines first, fell due in that second instead."""
+        """So many of the ready orders of a lane, the nearest deadlines first, fell due in that
+        second instead.
+        """
         fall_due = self.client.register_script(FALL_DUE)
         while many > 0:
-            keys, words = [self.ledger.scripts.base(room)], [account or "-", self.at, min(many, 5000)]
+            keys, words = (
+                [self.ledger.scripts.base(room)],
+                [account or "-", self.at, min(many, 5000)],
+            )
             many -= fall_due(keys=keys, args=words) or many
 
     def round(self) -> None:
@@ -197,10 +224,14 @@ def cpu(client: Any) -> float:
 
 
 def measure() -> list[Row]:
-    """One crowd, and everything that is asked of it; a small one on another server, to compare with."""
+    """One crowd, and everything that is asked of it; a small one on another server, to compare
+    with.
+    """
     with ExitStack() as stack:
         server, other = (
-            stack.enter_context(EmbeddedRedis(Path(stack.enter_context(tempfile.TemporaryDirectory())), own=True))
+            stack.enter_context(
+                EmbeddedRedis(Path(stack.enter_context(tempfile.TemporaryDirectory())), own=True)
+            )
             for _ in range(2)
         )
         client = connect(server.url)
@@ -218,13 +249,20 @@ def measure() -> list[Row]:
         rows += [
             Row(name="a dispatch that picks one of the crowd", value=one, unit="ms", at_most=2),
             Row(name="a dispatch that finds the budget spent", value=idle, unit="ms", at_most=2),
-            Row(name="orders stats", value=milliseconds(views.stats, 5) / 1000, unit="s", at_most=1),
+            Row(
+                name="orders stats", value=milliseconds(views.stats, 5) / 1000, unit="s", at_most=1
+            ),
             Row(name="orders list", value=listed / 1000, unit="s", at_most=1),
         ]
         beside = worker_memory(server.url)
         rows += [
             Row(name="memory of a worker while none wait", value=alone, unit="MB"),
-            Row(name="memory of a worker while all wait, over that", value=beside / alone, unit="times", at_most=1.05),
+            Row(
+                name="memory of a worker while all wait, over that",
+                value=beside / alone,
+                unit="times",
+                at_most=1.05,
+            ),
         ]
         fill(other.url, range(SMALL))
         many, few = Drain(server.url, ORDERS), Drain(other.url, SMALL)
@@ -238,9 +276,23 @@ def measure() -> list[Row]:
         late = {order.order_id for order in near} - set(many.supplier.confirmed)
         return [
             *rows,
-            Row(name=f"a dispatch that moves {PROMOTE} of the crowd that fell due", value=fallen, unit="ms"),
+            Row(
+                name=f"a dispatch that moves {PROMOTE} of the crowd that fell due",
+                value=fallen,
+                unit="ms",
+            ),
             Row(name="drain of ten thousand due at once", value=few.cost, unit="CPU ms/order"),
             Row(name="drain of the whole crowd due at once", value=many.cost, unit="CPU ms/order"),
-            Row(name="  its ratio to that of ten thousand", value=many.cost / few.cost, unit="", at_most=1.1),
-            Row(name="orders near their deadline left behind", value=len(late), unit="orders", at_most=0),
+            Row(
+                name="  its ratio to that of ten thousand",
+                value=many.cost / few.cost,
+                unit="",
+                at_most=1.1,
+            ),
+            Row(
+                name="orders near their deadline left behind",
+                value=len(late),
+                unit="orders",
+                at_most=0,
+            ),
         ]

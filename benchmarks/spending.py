@@ -1,4 +1,5 @@
-"""How well a scarce budget is spent, on virtual time: the figures that tests record, of the very runs that they judge.
+"""How well a scarce budget is spent, on virtual time: the figures that tests record, of the very
+runs that they judge.
 
 Nothing in them is left to the machine, so one run says it all.
 """
@@ -26,10 +27,19 @@ GOALS: dict[str, tuple[str, float | None, float | None]] = {
 
 
 def recorded() -> dict[str, float]:
-    """What the tests recorded, of several the largest; a goal that is missed is a row all the same."""
+    """What the tests recorded, of several the largest; a goal that is missed is a row all the
+    same.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        options = ("-q", "-m", "not hypothesis", "-o", "junit_family=xunit1", f"--junitxml={report}")
+        options = (
+            "-q",
+            "-m",
+            "not hypothesis",
+            "-o",
+            "junit_family=xunit1",
+            f"--junitxml={report}",
+        )
         line = [sys.executable, "-m", "pytest", *options, *TESTS]
         subprocess.run(line, cwd=ROOT, stdout=sys.stderr, check=False)
         figures: dict[str, float] = {}

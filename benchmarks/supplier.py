@@ -1,7 +1,9 @@
-"""A supplier that costs nothing: it answers every confirm after `--delay` seconds, and keeps books of when they came.
+"""A supplier that costs nothing: it answers every confirm after `--delay` seconds, and keeps books
+of when they came.
 
-It stands in where the sandbox itself would be the bottleneck: one asyncio protocol, no routes, no rules. Its answer has
-the bytes of the sandbox's for a finished order of two lines. `python -m benchmarks.supplier --port N [--delay S]`.
+It stands in where the sandbox itself would be the bottleneck: one asyncio protocol, no routes, no
+rules. Its answer has the bytes of the sandbox's for a finished order of two lines. `python -m
+benchmarks.supplier --port N [--delay S]`.
 """
 
 import argparse
@@ -80,7 +82,10 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, body: bytes) -> None:
         if not self.transport.is_closing():
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = (
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                f"{len(body)}\r\n\r\n"
+            )
             self.transport.write(head.encode() + body)
 
 
@@ -100,7 +105,9 @@ def template() -> bytes:
 async def serve(port: int, delay: float) -> None:
     books, answer = Books(), template()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(books, delay, answer), "127.0.0.1", port, backlog=BACKLOG)
+    server = await loop.create_server(
+        lambda: Connection(books, delay, answer), "127.0.0.1", port, backlog=BACKLOG
+    )
     await server.serve_forever()
 
 

@@ -1,7 +1,8 @@
-"""Orders per second and CPU seconds per order, message in to outcome out, beside a bare Celery task.
+"""Orders per second and CPU seconds per order, message in to outcome out, beside a bare Celery
+task.
 
-The supplier answers at once, and every message is on the queue before the first is taken. The two seconds that an
-outcome waits for the disk are taken off the time, not off the CPU.
+The supplier answers at once, and every message is on the queue before the first is taken. The two
+seconds that an outcome waits for the disk are taken off the time, not off the CPU.
 """
 
 import time
@@ -24,12 +25,19 @@ class Cost:
 
     def __init__(self, rig: Rig, worker: int) -> None:
         self.rig, self.worker = rig, worker
-        self.began, self.cpu, self.redis = time.monotonic(), processes.cpu_seconds(worker), rig.redis_cpu()
+        self.began, self.cpu, self.redis = (
+            time.monotonic(),
+            processes.cpu_seconds(worker),
+            rig.redis_cpu(),
+        )
 
     def per_order(self, waited: float = 0.0) -> tuple[float, float, float]:
         """(orders per second, the worker's ms of CPU per order, the server's)."""
         took = time.monotonic() - self.began - waited
-        cpu, redis = processes.cpu_seconds(self.worker) - self.cpu, self.rig.redis_cpu() - self.redis
+        cpu, redis = (
+            processes.cpu_seconds(self.worker) - self.cpu,
+            self.rig.redis_cpu() - self.redis,
+        )
         return ORDERS / took, cpu / ORDERS * 1000, redis / ORDERS * 1000
 
 
@@ -39,7 +47,13 @@ def bare() -> tuple[float, float, float]:
         worker = rig.worker(at(rig.supplier()), app="benchmarks.bare")
         for prefix, orders in BATCHES:
             for number in range(orders):
-                rig.send("bare.confirm", STAGED, supplier="relograde", order_id=f"{prefix}{number}", reference="r")
+                rig.send(
+                    "bare.confirm",
+                    STAGED,
+                    supplier="relograde",
+                    order_id=f"{prefix}{number}",
+                    reference="r",
+                )
             cost = Cost(rig, worker)
             rig.release()
             wait_for(rig.idle, "every task is done")
@@ -47,7 +61,9 @@ def bare() -> tuple[float, float, float]:
 
 
 def whole(receipts: bool) -> tuple[float, float, float]:
-    """Doors, ledger, call, outcomes; `receipts`: with the web app's `outcomes.acknowledge` for each."""
+    """Doors, ledger, call, outcomes; `receipts`: with the web app's `outcomes.acknowledge` for
+    each.
+    """
     with Rig() as rig:
         worker = rig.worker(at(rig.supplier()))
         for prefix, orders in BATCHES:
@@ -83,7 +99,14 @@ def measure() -> list[Row]:
         Row(name="whole path: orders per second", value=our_rate, unit="1/s"),
         Row(name="whole path: CPU per order", value=our_cpu, unit="ms"),
         Row(name="whole path: Redis' CPU per order", value=our_redis, unit="ms"),
-        Row(name="whole path with receipts: orders per second", value=acknowledged_rate, unit="1/s"),
+        Row(
+            name="whole path with receipts: orders per second", value=acknowledged_rate, unit="1/s"
+        ),
         Row(name="whole path with receipts: CPU per order", value=acknowledged_cpu, unit="ms"),
-        Row(name="CPU per order, whole path over bare", value=our_cpu / cpu, unit="times", at_most=AT_MOST),
+        Row(
+            name="CPU per order, whole path over bare",
+            value=our_cpu / cpu,
+            unit="times",
+            at_most=AT_MOST,
+        ),
     ]

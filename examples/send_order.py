@@ -1,6 +1,9 @@
-"""Hands one paid order over, and repeats until Countersign has said that it has it. Needs only celery.
+"""Hands one paid order over, and repeats until Countersign has said that it has it. Needs only
+celery.
 
-REDIS_URL=... OUTCOME_QUEUE=... python send_order.py relograde RELO0TFQK8FXQXSPURM shop-1042 2026-11-22T09:30:00Z"""
+REDIS_URL=... OUTCOME_QUEUE=... python send_order.py relograde RELO0TFQK8FXQXSPURM shop-1042
+2026-11-22T09:30:00Z
+"""
 
 import os
 import sys
@@ -13,7 +16,10 @@ HEARD = ("order.accepted", "order.dead_lettered")
 
 
 def outcomes(queue, seconds):
-    """What Countersign tells. A shop stores each one under its id, as it may come twice, and then acknowledges it."""
+    """What Countersign tells.
+
+    A shop stores each one under its id, as it may come twice, and then acknowledges it.
+    """
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
         try:
@@ -28,7 +34,10 @@ def outcomes(queue, seconds):
 
 def hand_over(order):
     """Returns the outcome that says that the order is in good hands, or why it is not."""
-    with app.connection_for_read() as link, link.SimpleQueue(os.environ.get("OUTCOME_QUEUE", "outcomes")) as queue:
+    with (
+        app.connection_for_read() as link,
+        link.SimpleQueue(os.environ.get("OUTCOME_QUEUE", "outcomes")) as queue,
+    ):
         while True:  # a broker can lose a message; the same one again changes nothing
             app.send_task("orders.confirm", kwargs=order, queue="orders")
             for told in outcomes(queue, seconds=5):
@@ -37,4 +46,10 @@ def hand_over(order):
 
 
 if __name__ == "__main__":
-    print(hand_over(dict(zip(("supplier", "order_id", "reference", "created_at"), sys.argv[1:], strict=False)))["type"])
+    print(
+        hand_over(
+            dict(
+                zip(("supplier", "order_id", "reference", "created_at"), sys.argv[1:], strict=False)
+            )
+        )["type"]
+    )

@@ -11,18 +11,33 @@ from sandbox.state import State
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Relograde and Logitrail on loopback.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="Relograde and Logitrail on loopback."
+    )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8970, help="both suppliers and the admin routes")
-    parser.add_argument("--relograde-port", type=int, help="a port of its own, closed while the outage is 'refuse'")
+    parser.add_argument(
+        "--port", type=int, default=8970, help="both suppliers and the admin routes"
+    )
+    parser.add_argument(
+        "--relograde-port", type=int, help="a port of its own, closed while the outage is 'refuse'"
+    )
     parser.add_argument("--logitrail-1-port", type=int, help="likewise, closed while host_1_down")
     parser.add_argument("--logitrail-2-port", type=int, help="likewise, closed while host_2_down")
     parser.add_argument("--seed", type=int, default=0, help="for the behaviour 'mix'")
-    parser.add_argument("--relograde-key", action="append", help="an API key; repeat for more (default: sandbox-key)")
+    parser.add_argument(
+        "--relograde-key",
+        action="append",
+        help="an API key; repeat for more (default: sandbox-key)",
+    )
     parser.add_argument("--logitrail-merchant", default="sandbox")
     parser.add_argument("--logitrail-secret", default="sandbox-secret")
     parser.add_argument(
-        "--set", action="append", default=[], type=_switch, metavar="SUPPLIER.SWITCH=JSON", help="a switch at the start"
+        "--set",
+        action="append",
+        default=[],
+        type=_switch,
+        metavar="SUPPLIER.SWITCH=JSON",
+        help="a switch at the start",
     )
     return parser
 
@@ -64,7 +79,10 @@ def _greeting(where: Address) -> str:
         return f"http://{where.host}:{where.doors.get(name, where.port)}"
 
     hosts = ",".join(f"{base(name)}/{name}/2015-01-01" for name in ("logitrail-1", "logitrail-2"))
-    return f"RELOGRADE_URL={base('relograde')}/relograde\nLOGITRAIL_URLS={hosts}\nadmin: {base('admin')}/_sandbox"
+    return (
+        f"RELOGRADE_URL={base('relograde')}/relograde\nLOGITRAIL_URLS={hosts}\nadmin: "
+        f"{base('admin')}/_sandbox"
+    )
 
 
 def main() -> None:

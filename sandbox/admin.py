@@ -1,4 +1,7 @@
-"""The routes under /_sandbox: make orders, turn switches, read the books. Loopback only, without a key."""
+"""The routes under /_sandbox: make orders, turn switches, read the books.
+
+Loopback only, without a key.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +19,15 @@ from sandbox.switches import balance_of, change, shown
 
 STATUSES = {
     "relograde": ("created", "pending", "finished", "cancelled", "deleted"),
-    "logitrail": ("passive", "confirmed", "waiting_products", "processing", "processed", "cancelled", "deleted"),
+    "logitrail": (
+        "passive",
+        "confirmed",
+        "waiting_products",
+        "processing",
+        "processed",
+        "cancelled",
+        "deleted",
+    ),
 }
 BATCH = 500  # orders made between two looks at the other connections
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,7 +35,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The books hold whole orders, so they are for this machine even when the suppliers' routes listen wider."""
+    """The books hold whole orders, so they are for this machine even when the suppliers' routes
+    listen wider.
+    """
     if not request.path.startswith("/_sandbox"):
         return await handler(request)
     if not ip_address(request.remote or "0.0.0.0").is_loopback:
@@ -46,7 +59,9 @@ async def _make(request: web.Request) -> web.Response:
 
 
 async def _described(state: State, wanted: list[Any]) -> list[books.Order]:
-    """All of them before the first is opened: one bad line in a thousand must not leave half a thousand orders."""
+    """All of them before the first is opened: one bad line in a thousand must not leave half a
+    thousand orders.
+    """
     orders = []
     for number, one in enumerate(wanted):
         orders.append(make(state, _an_object(one)))
@@ -73,7 +88,9 @@ async def _show_settings(request: web.Request) -> web.Response:
 async def _change_settings(request: web.Request) -> web.Response:
     wanted, state = _an_object(await request.json()), request.app[STATE]
     if unknown := set(wanted) - set(STATUSES):
-        raise ValueError(f"settings are for {', '.join(STATUSES)}, not {', '.join(sorted(unknown))}")
+        raise ValueError(
+            f"settings are for {', '.join(STATUSES)}, not {', '.join(sorted(unknown))}"
+        )
     for supplier, values in wanted.items():
         change(state.switches(supplier), _an_object(values))
     await state.follow_doors()
@@ -101,7 +118,10 @@ async def _one(request: web.Request) -> web.Response:
 
 
 async def _move(request: web.Request) -> web.Response:
-    """Somebody else changes the order: the portal, the supplier's staff, another worker. Counts as no effect."""
+    """Somebody else changes the order: the portal, the supplier's staff, another worker.
+
+    Counts as no effect.
+    """
     order, state = _order(request), request.app[STATE]
     to = _an_object(await request.json()).get("to")
     if to not in STATUSES[order.supplier]:

@@ -1,14 +1,21 @@
-"""What a confirm can be answered with, apart from the order itself: the suppliers' error tables as data."""
+"""What a confirm can be answered with, apart from the order itself: the suppliers' error tables as
+data.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-HTML = b"<!DOCTYPE html><html><head><title>One moment</title></head><body><h1>Please wait</h1></body></html>"
+HTML = (
+    b"<!DOCTYPE html><html><head><title>One moment</title></head><body><h1>Please "
+    b"wait</h1></body></html>"
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`clean`: the client can know from it what became of its call (`suppliers.md` 3.1: not *ambiguous*)."""
+    """`clean`: the client can know from it what became of its call (`suppliers.md` 3.1: not
+    *ambiguous*).
+    """
 
     status: int
     body: bytes = b""
@@ -27,7 +34,10 @@ RELOGRADE_ERRORS: Mapping[str, tuple[int, str]] = {
     "multiple_order_lines": (400, "MULTIPLE_ORDER_LINES"),
     "not_found": (404, "order not found"),
     "cannot_confirm": (400, "this order can not be confirmed"),
-    "cannot_cancel": (400, "this order can not be cancelled"),  # our wording: the table of cancel is not known
+    "cannot_cancel": (
+        400,
+        "this order can not be cancelled",
+    ),  # our wording: the table of cancel is not known
     "expired": (400, "this order has expired, orders need confirmation within 24 hours"),
     "company_not_verified": (400, "company not verified"),
     "offer_unavailable": (422, "some offers not available: {product}"),
@@ -58,4 +68,6 @@ LOGITRAIL_ERRORS: Mapping[str, tuple[int, str]] = {
 }
 
 # Errors after which the client has to ask: they promise nothing about the effect.
-UNCLEAR = frozenset({"cannot_confirm", "server_error", "unknown_error", "conflict", "order_not_passive"})
+UNCLEAR = frozenset(
+    {"cannot_confirm", "server_error", "unknown_error", "conflict", "order_not_passive"}
+)

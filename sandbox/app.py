@@ -1,4 +1,7 @@
-"""Builds the application and serves it until it is told to stop. A thread of its own for tests is in `server.py`."""
+"""Builds the application and serves it until it is told to stop.
+
+A thread of its own for tests is in `server.py`.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -31,14 +34,21 @@ def build_app(state: State) -> web.Application:
     return app
 
 
-async def serve(state: State, where: Address, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+async def serve(
+    state: State, where: Address, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
     """Listens until `stop`, and says when it does."""
     # A client that hangs up must not cancel what its call has begun.
     runner = web.AppRunner(
-        build_app(state), access_log=None, handler_cancellation=False, shutdown_timeout=SHUTDOWN_SECONDS
+        build_app(state),
+        access_log=None,
+        handler_cancellation=False,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
-    state.doors = [Door(name, where.host, where.doors[name], runner) for name in NAMES if name in where.doors]
+    state.doors = [
+        Door(name, where.host, where.doors[name], runner) for name in NAMES if name in where.doors
+    ]
     async with ClientSession() as state.web:
         try:
             await web.TCPSite(runner, where.host, where.port, backlog=1024).start()

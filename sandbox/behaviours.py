@@ -1,4 +1,5 @@
-"""How an order can behave: closed tables, one row a behaviour. What a row means is in `confirming.py`.
+"""How an order can behave: closed tables, one row a behaviour. What a row means is in
+`confirming.py`.
 
 A behaviour is chosen when its order is made. `first` is what the first `params.times` confirm calls
 meet (null: all of them), `then` what later ones meet. Once a call took effect the supplier's own
@@ -35,10 +36,17 @@ class Behaviour:
 def refusal(answer: str, times: int | None = 1, **more: Any) -> Behaviour:
     """No effect for the first `times` calls, then as any other order."""
     weight = more.pop("weight", 0)
-    return Behaviour(first=Turn(answer, effect=False), params={"times": times, **more}, weight=weight)
+    return Behaviour(
+        first=Turn(answer, effect=False), params={"times": times, **more}, weight=weight
+    )
 
 
-COMMON_PARAMS: Mapping[str, Any] = {"ending": None, "finish_after": 3.0, "lines_first": 2, "read_errors": 0}
+COMMON_PARAMS: Mapping[str, Any] = {
+    "ending": None,
+    "finish_after": 3.0,
+    "lines_first": 2,
+    "read_errors": 0,
+}
 EVER = None
 
 RELOGRADE: Mapping[str, Behaviour] = {
@@ -61,7 +69,9 @@ RELOGRADE: Mapping[str, Behaviour] = {
     "error_before": refusal("server_error", status=500, weight=4),
     "error_after": Behaviour(first=Turn("server_error"), params={"status": 500}, weight=4),
     "lost_answer": Behaviour(first=Turn(delivery="drop"), weight=5),
-    "lost_request": Behaviour(first=Turn(effect=False, delivery="drop"), params={"times": 1}, weight=3),
+    "lost_request": Behaviour(
+        first=Turn(effect=False, delivery="drop"), params={"times": 1}, weight=3
+    ),
     "timeout_after": Behaviour(first=Turn(hold="after"), params={"hold": 60.0}),
     "timeout_before": Behaviour(
         first=Turn(effect=False, delivery="drop", hold="before"), params={"times": 1, "hold": 60.0}
@@ -87,7 +97,9 @@ LOGITRAIL: Mapping[str, Behaviour] = {
     "confirmed": Behaviour(ending="confirmed", weight=60),
     "confirmed_without_tracking": Behaviour(first=Turn("without_tracking"), weight=4),
     "lost_answer": Behaviour(first=Turn(delivery="drop"), weight=6),
-    "lost_request": Behaviour(first=Turn(effect=False, delivery="drop"), params={"times": 1}, weight=4),
+    "lost_request": Behaviour(
+        first=Turn(effect=False, delivery="drop"), params={"times": 1}, weight=4
+    ),
     "error_before": refusal("server_error", status=500, weight=4),
     "error_after": Behaviour(first=Turn("server_error"), params={"status": 500}, weight=4),
     "timeout_after": Behaviour(first=Turn(hold="after"), params={"hold": 60.0}),
@@ -113,7 +125,9 @@ TABLES: Mapping[str, Mapping[str, Behaviour]] = {"relograde": RELOGRADE, "logitr
 
 
 def named(supplier: str, name: str, rng: random.Random) -> str:
-    """The name itself, or for `mix` a weighted pick; ValueError with all the names when there is none such."""
+    """The name itself, or for `mix` a weighted pick; ValueError with all the names when there is
+    none such.
+    """
     table = TABLES[supplier]
     if name == "mix":
         return rng.choices(list(table), [row.weight for row in table.values()])[0]
@@ -122,16 +136,22 @@ def named(supplier: str, name: str, rng: random.Random) -> str:
     return name
 
 
-def params_of(row: Behaviour, defaults: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def params_of(
+    row: Behaviour, defaults: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> dict[str, Any]:
     """The row's params, under the supplier's defaults, under the order's own."""
     known = {**COMMON_PARAMS, **row.params}
     if unknown := set(wanted) - set(known):
-        raise ValueError(f"unknown params {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        raise ValueError(
+            f"unknown params {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
     return {**known, **{name: value for name, value in defaults.items() if name in known}, **wanted}
 
 
 def turn_for(row: Behaviour, params: Mapping[str, Any], calls_before: int, age: float) -> Turn:
-    """Which turn the next confirm meets; `age` is in seconds since the order was made in the sandbox."""
+    """Which turn the next confirm meets; `age` is in seconds since the order was made in the
+    sandbox.
+    """
     for_seconds = params.get("for_seconds")
     if for_seconds is not None and age >= for_seconds:
         return row.then

@@ -1,7 +1,7 @@
 """The suppliers' own books: what was called, when, what took effect. They judge the worker.
 
-An effect is booked in `take_effect` and nowhere else. Everything runs on one event loop and no method
-here awaits, so nothing can come between a look and a note.
+An effect is booked in `take_effect` and nowhere else. Everything runs on one event loop and no
+method here awaits, so nothing can come between a look and a note.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,9 @@ class Call:
     working: bool = False
 
     def in_progress(self) -> bool:
-        """Its effect is still to come, or its client still waits: a client that left does not stop the supplier."""
+        """Its effect is still to come, or its client still waits: a client that left does not stop
+        the supplier.
+        """
         return self.working or (self.answered_at is None and self.connected())
 
     def end(self, at: float, status: int | str, clean: bool) -> None:
@@ -127,7 +129,9 @@ class Books:
         order.calls.append(call)
 
     def take_effect(self, order: Order, call: Call) -> bool:
-        """The one place where an effect is counted; false for a second one, which is the disaster to look for."""
+        """The one place where an effect is counted; false for a second one, which is the disaster
+        to look for.
+        """
         order.effects += 1
         call.effect, call.working = True, False
         return order.effects == 1
@@ -156,7 +160,9 @@ def shown(order: Order) -> dict[str, Any]:
         "overlaps": order.overlaps,
         "calls_after_deadline": order.calls_after_deadline,
         "repeated_without_asking": order.repeated_without_asking if relograde else None,
-        "lines_finished": sum(line.status == "finished" for line in order.lines) if relograde else None,
+        "lines_finished": sum(line.status == "finished" for line in order.lines)
+        if relograde
+        else None,
         "lines_total": len(order.lines) if relograde else None,
         "tracking_code": order.tracking_code,
         "details": order.details,

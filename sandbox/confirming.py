@@ -1,9 +1,9 @@
 """What a confirm call does, for both suppliers: refuse, hold, take effect once, answer.
 
-Between the status gate and the effect lies the hold. A find in that time still shows the old status,
-and (unless the switch `atomic_gate` says otherwise) a second confirm passes the gate too and takes
-effect again. Nobody outside knows whether the real gates are atomic, so the sandbox assumes the worst
-and lets the books show what it would have cost.
+Between the status gate and the effect lies the hold. A find in that time still shows the old
+status, and (unless the switch `atomic_gate` says otherwise) a second confirm passes the gate too
+and takes effect again. Nobody outside knows whether the real gates are atomic, so the sandbox
+assumes the worst and lets the books show what it would have cost.
 """
 
 import asyncio
@@ -19,7 +19,9 @@ from sandbox.visits import Visit
 
 @dataclass(frozen=True)
 class Rules:
-    """One supplier's part: why a confirm is refused, what an accepted one does, how an answer reads."""
+    """One supplier's part: why a confirm is refused, what an accepted one does, how an answer
+    reads.
+    """
 
     refuse: Callable[[Visit], str | None]
     accept: Callable[[Visit], None]

@@ -46,9 +46,12 @@ def connected(request: web.Request) -> bool:
 
 async def _whole(request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
     answer = reply.answer
-    response = web.Response(status=answer.status, body=answer.body or None, headers=_headers(answer))
+    response = web.Response(
+        status=answer.status, body=answer.body or None, headers=_headers(answer)
+    )
     await response.prepare(request)
-    # Booked before the last byte: a quick client may look into the books as soon as it has its answer.
+    # Booked before the last byte: a quick client may look into the books as soon as it has its
+    # answer.
     call.end(now(), answer.status, answer.clean)
     await response.write_eof()
     return response
@@ -81,7 +84,9 @@ async def _truncated(request: web.Request, call: Call, reply: Reply) -> web.Stre
 
 
 async def _drip(request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
-    """Always some progress, so a read timeout never fires; only a budget for the whole call ends it."""
+    """Always some progress, so a read timeout never fires; only a budget for the whole call ends
+    it.
+    """
     response = await _begun(request, reply.answer)
     body, chunk = reply.answer.body, int(reply.params["chunk"])
     for start in range(0, len(body), chunk):

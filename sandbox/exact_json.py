@@ -12,7 +12,11 @@ from typing import Any
 def dumps(value: Any) -> str:
     """JSON text in which a Decimal keeps every digit it was given."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(str(key))}:{dumps(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json.dumps(str(key))}:{dumps(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ",".join(dumps(item) for item in value) + "]"
     if isinstance(value, Decimal):

@@ -1,4 +1,6 @@
-"""Logitrail's routes, the 2015-01-01 generation, under /logitrail-1/ and /logitrail-2/: two hosts, one state."""
+"""Logitrail's routes, the 2015-01-01 generation, under /logitrail-1/ and /logitrail-2/: two hosts,
+one state.
+"""
 
 import json
 from decimal import Decimal
@@ -55,7 +57,9 @@ async def _body(visit: Visit) -> dict[str, Any] | None:
 
 def _products_are_named(body: dict[str, Any]) -> bool:
     products = body.get("products", body.get("products_all", []))
-    return isinstance(products, list) and all(isinstance(one, dict) and one.get("merchants_id") for one in products)
+    return isinstance(products, list) and all(
+        isinstance(one, dict) and one.get("merchants_id") for one in products
+    )
 
 
 async def _create(visit: Visit) -> Reply:
@@ -74,7 +78,9 @@ async def _create(visit: Visit) -> Reply:
 
 
 async def _update(visit: Visit) -> Reply:
-    """A `status` member that asks for confirmation confirms: the third way for an order to stop being passive."""
+    """A `status` member that asks for confirmation confirms: the third way for an order to stop
+    being passive.
+    """
     body = await _body(visit)
     if invisible(visit):
         return Reply(error(visit, "not_found"))
@@ -89,7 +95,9 @@ async def _update(visit: Visit) -> Reply:
 
 
 async def _delete(visit: Visit) -> Reply:
-    """Before confirmation `deleted`, afterwards `cancelled`; either way confirm then says `order_not_passive`."""
+    """Before confirmation `deleted`, afterwards `cancelled`; either way confirm then says
+    `order_not_passive`.
+    """
     if invisible(visit):
         return Reply(error(visit, "not_found"))
     order = visit.known

@@ -1,4 +1,6 @@
-"""Logitrail's part of a confirm: the status gate, what acceptance does, how its answers and errors read."""
+"""Logitrail's part of a confirm: the status gate, what acceptance does, how its answers and errors
+read.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,11 +15,17 @@ from sandbox.webhooks import announce, tracking
 
 
 def error(visit: Visit, name: str, status: int | None = None) -> Answer:
-    """JSON with `code` and `message`; whether the real one also says `success` is not known, so it does not."""
+    """JSON with `code` and `message`; whether the real one also says `success` is not known, so it
+    does not.
+    """
     switches = visit.state.logitrail
     usual, code = LOGITRAIL_ERRORS[name]
     usual = switches.not_passive_status if name == "order_not_passive" else usual
-    headers = {"Retry-After": str(switches.retry_after)} if name == "rate_limited" and switches.retry_after else {}
+    headers = (
+        {"Retry-After": str(switches.retry_after)}
+        if name == "rate_limited" and switches.retry_after
+        else {}
+    )
     answer = json_answer({"code": code, "message": name.replace("_", " ")}, status or usual)
     return Answer(answer.status, answer.body, headers=headers, clean=name not in UNCLEAR)
 

@@ -1,4 +1,6 @@
-"""Makes orders: for the admin routes with a behaviour, for the suppliers' own create calls with the default one."""
+"""Makes orders: for the admin routes with a behaviour, for the suppliers' own create calls with the
+default one.
+"""
 
 import secrets
 from collections.abc import Mapping
@@ -14,25 +16,44 @@ from sandbox.state import State, now
 SLUG = "rewarble-ww-eur-5"
 PRICE = Decimal("4.96")
 FIELDS = frozenset(
-    {"supplier", "behaviour", "order_id", "created_at", "age_seconds", "lines", "amount", "currency"}
+    {
+        "supplier",
+        "behaviour",
+        "order_id",
+        "created_at",
+        "age_seconds",
+        "lines",
+        "amount",
+        "currency",
+    }
     | {"account_key", "params", "reference"}
 )
 
 
 def make(state: State, wanted: Mapping[str, Any]) -> Order:
-    """An order as POST /_sandbox/orders describes it, not yet in the books; ValueError says what is wrong with it."""
+    """An order as POST /_sandbox/orders describes it, not yet in the books; ValueError says what is
+    wrong with it.
+    """
     if unknown := set(wanted) - FIELDS:
-        raise ValueError(f"unknown fields {', '.join(sorted(unknown))}; there are {', '.join(sorted(FIELDS))}")
+        raise ValueError(
+            f"unknown fields {', '.join(sorted(unknown))}; there are {', '.join(sorted(FIELDS))}"
+        )
     supplier = wanted.get("supplier", "relograde")
     if supplier not in TABLES:
         raise ValueError(f"supplier is one of {', '.join(TABLES)}")
     lines = int(wanted.get("lines") or 2)
     amount = _amount(wanted.get("amount"), PRICE * lines)
-    items = [Item(SLUG, _single(amount, lines), [new_line() for _ in range(lines)])] if supplier == "relograde" else []
+    items = (
+        [Item(SLUG, _single(amount, lines), [new_line() for _ in range(lines)])]
+        if supplier == "relograde"
+        else []
+    )
     return _order(state, supplier, wanted, amount, items)
 
 
-def make_through_api(state: State, supplier: str, key: str, amount: Decimal, currency: str, **more: Any) -> Order:
+def make_through_api(
+    state: State, supplier: str, key: str, amount: Decimal, currency: str, **more: Any
+) -> Order:
     """An order made by the shop with the supplier's own create call."""
     behaviour = state.switches(supplier).create_behaviour
     wanted = {"behaviour": behaviour, "currency": currency, "account_key": key}
@@ -42,15 +63,20 @@ def make_through_api(state: State, supplier: str, key: str, amount: Decimal, cur
     return order
 
 
-def _order(state: State, supplier: str, wanted: Mapping[str, Any], amount: Decimal, items: list[Item]) -> Order:
+def _order(
+    state: State, supplier: str, wanted: Mapping[str, Any], amount: Decimal, items: list[Item]
+) -> Order:
     name = named(supplier, wanted.get("behaviour", "mix"), state.dice)
     row = TABLES[supplier][name]
     params = params_of(row, state.switches(supplier).defaults, wanted.get("params") or {})
-    if params["ending"] is not None and (supplier != "relograde" or params["ending"] not in ENDINGS):
+    if params["ending"] is not None and (
+        supplier != "relograde" or params["ending"] not in ENDINGS
+    ):
         raise ValueError(f"ending is one of {', '.join(ENDINGS)}, at Relograde only")
     return Order(
         supplier=supplier,
-        order_id=wanted.get("order_id") or (new_trx() if supplier == "relograde" else new_order_id()),
+        order_id=wanted.get("order_id")
+        or (new_trx() if supplier == "relograde" else new_order_id()),
         behaviour=name,
         params=params,
         created_at=_created_at(state, wanted, name),

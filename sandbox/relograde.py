@@ -51,7 +51,10 @@ async def _find(visit: Visit) -> Reply:
 
 
 async def _cancel(visit: Visit) -> Reply:
-    """Unconfirmed: deleted, 204. Confirmed: the answer still shows its open lines, which are settled afterwards."""
+    """Unconfirmed: deleted, 204.
+
+    Confirmed: the answer still shows its open lines, which are settled afterwards.
+    """
     if invisible(visit):
         return Reply(error(visit, "not_found"))
     order = visit.known
@@ -88,11 +91,18 @@ def _on_page(order: Order, switches: RelogradeSwitches) -> dict[str, Any]:
 
 
 def _listed(order: Order, key: str) -> bool:
-    return order.supplier == "relograde" and order.key == key and not order.hidden and order.status != "deleted"
+    return (
+        order.supplier == "relograde"
+        and order.key == key
+        and not order.hidden
+        and order.status != "deleted"
+    )
 
 
 def _window(request: web.Request) -> tuple[int, int, int]:
-    """(page, limit, first index) from page+limit or limit+offset; both were seen in public clients."""
+    """(page, limit, first index) from page+limit or limit+offset; both were seen in public
+    clients.
+    """
     limit = min(max(_number(request, "limit", DEFAULT_LIMIT), 1), MAX_LIMIT)
     if "offset" in request.query:
         start = max(_number(request, "offset", 0), 0)
@@ -111,7 +121,15 @@ async def _accounts(visit: Visit) -> Reply:
     balance = visit.state.relograde.balance.items()
     rows = [(currency, amount) for currency, amount in balance if wanted in ("", currency)]
     lower = visit.state.relograde.currency_case == "lower"
-    return Reply(_json(200, [_account(currency.lower() if lower else currency, amount) for currency, amount in rows]))
+    return Reply(
+        _json(
+            200,
+            [
+                _account(currency.lower() if lower else currency, amount)
+                for currency, amount in rows
+            ],
+        )
+    )
 
 
 def _account(currency: str, amount: Decimal) -> dict[str, Any]:
@@ -132,7 +150,9 @@ def _from_body(visit: Visit, body: dict[str, Any]) -> Order:
         raise ValueError("an order needs items")
     total = sum((item.price * len(item.lines) for item in items), Decimal("0.00"))
     more = {"items": items, "reference": body.get("reference")}
-    return make_through_api(visit.state, "relograde", visit.call.key, total, str(body["paymentCurrency"]), **more)
+    return make_through_api(
+        visit.state, "relograde", visit.call.key, total, str(body["paymentCurrency"]), **more
+    )
 
 
 def _item(body: dict[str, Any]) -> Item:
@@ -140,7 +160,9 @@ def _item(body: dict[str, Any]) -> Item:
     if amount < 1:
         raise ValueError("an item needs lines")
     face_value = Decimal(str(body.get("faceValue") or face_value_of(slug)))
-    return Item(slug, (face_value * DISCOUNT).quantize(Decimal("0.01")), [new_line() for _ in range(amount)])
+    return Item(
+        slug, (face_value * DISCOUNT).quantize(Decimal("0.01")), [new_line() for _ in range(amount)]
+    )
 
 
 def _json(status: int, value: Any) -> Answer:

@@ -1,4 +1,6 @@
-"""Relograde's part of a confirm: its gates in their order, what acceptance does, how its errors read."""
+"""Relograde's part of a confirm: its gates in their order, what acceptance does, how its errors
+read.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -23,9 +25,15 @@ def error(visit: Visit, name: str, status: int | None = None) -> Answer:
     switches = visit.state.relograde
     usual, message = RELOGRADE_ERRORS[name]
     text = message.format(product=_products(visit.order)) if visit.order else message
-    headers = {"Retry-After": str(switches.retry_after)} if name == "rate_limited" and switches.retry_after else {}
+    headers = (
+        {"Retry-After": str(switches.retry_after)}
+        if name == "rate_limited" and switches.retry_after
+        else {}
+    )
     body, kind = (
-        (text, "text/plain") if switches.errors_as == "text" else (dumps({"message": text}), "application/json")
+        (text, "text/plain")
+        if switches.errors_as == "text"
+        else (dumps({"message": text}), "application/json")
     )
     return Answer(status or usual, body.encode(ENCODING), kind, headers, clean=name not in UNCLEAR)
 
@@ -35,7 +43,9 @@ def _products(order: Order) -> str:
 
 
 def invisible(visit: Visit) -> bool:
-    """No such order, or deleted, or another key's: all three are a 404, so that nobody can probe for orders."""
+    """No such order, or deleted, or another key's: all three are a 404, so that nobody can probe
+    for orders.
+    """
     order = visit.order
     return order is None or order.hidden or order.status == "deleted" or order.key != visit.call.key
 
@@ -107,7 +117,11 @@ def order_answer(visit: Visit, with_tokens: bool = False) -> Answer:
 
 def _wrong_trx(visit: Visit) -> Answer:
     answer = order_answer(visit)
-    return replace(answer, body=answer.body.replace(visit.known.order_id.encode(), new_trx().encode()), clean=False)
+    return replace(
+        answer,
+        body=answer.body.replace(visit.known.order_id.encode(), new_trx().encode()),
+        clean=False,
+    )
 
 
 def _oversized(visit: Visit) -> Answer:

@@ -1,4 +1,6 @@
-"""A Relograde order as JSON: the field order and the number formats of the documented example answers."""
+"""A Relograde order as JSON: the field order and the number formats of the documented example
+answers.
+"""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +17,9 @@ YEAR_SECONDS = 365 * 86400
 
 
 def order_json(order: Order, switches: RelogradeSwitches, with_tokens: bool) -> dict[str, Any]:
-    """`with_tokens` for find and find-all: the confirm examples have no token, the find examples do."""
+    """`with_tokens` for find and find-all: the confirm examples have no token, the find examples
+    do.
+    """
     currency = _cased(order.currency, switches)
     header: dict[str, Any] = {
         "trx": order.order_id,
@@ -39,7 +43,9 @@ def order_json(order: Order, switches: RelogradeSwitches, with_tokens: bool) -> 
     return {name: value for name, value in header.items() if name not in absent}
 
 
-def _item(order: Order, item: Item, switches: RelogradeSwitches, with_tokens: bool) -> dict[str, Any]:
+def _item(
+    order: Order, item: Item, switches: RelogradeSwitches, with_tokens: bool
+) -> dict[str, Any]:
     currency, total = _cased(order.currency, switches), _cents(item.price * len(item.lines))
     face_value = face_value_of(item.slug)
     return {
@@ -91,10 +97,14 @@ def product_json(slug: str, currency: str) -> dict[str, Any]:
 def product_name(slug: str) -> str:
     """`rewarble 5 EUR WW` for `rewarble-ww-eur-5`; any other slug is its own name."""
     parts = slug.split("-")
-    return f"{parts[0]} {parts[3]} {parts[2].upper()} {parts[1].upper()}" if len(parts) == 4 else slug
+    return (
+        f"{parts[0]} {parts[3]} {parts[2].upper()} {parts[1].upper()}" if len(parts) == 4 else slug
+    )
 
 
-def _line(order: Order, item: Item, line: Line, switches: RelogradeSwitches, with_tokens: bool) -> dict[str, Any]:
+def _line(
+    order: Order, item: Item, line: Line, switches: RelogradeSwitches, with_tokens: bool
+) -> dict[str, Any]:
     fields: Mapping[str, Any] = {
         "tag": line.tag,
         "voucherCode": line.code,

@@ -16,9 +16,18 @@ CALL_SECONDS = 30
 
 
 class Sandbox:
-    """`with Sandbox(seed=1) as sandbox:`; with `doors=True` each supplier has a port that can really refuse."""
+    """`with Sandbox(seed=1) as sandbox:`; with `doors=True` each supplier has a port that can
+    really refuse.
+    """
 
-    def __init__(self, seed: int = 0, doors: bool = False, host: str = "127.0.0.1", port: int = 0, **state: Any):
+    def __init__(
+        self,
+        seed: int = 0,
+        doors: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        **state: Any,
+    ):
         self.state = State(seed=seed, **state)
         self.host = host
         self.port = port or free_port(host)
@@ -39,7 +48,11 @@ class Sandbox:
         return self._call("POST", "/orders", orders)
 
     def settings(self, wanted: dict[str, Any] | None = None) -> dict[str, Any]:
-        return self._call("GET", "/settings") if wanted is None else self._call("POST", "/settings", wanted)
+        return (
+            self._call("GET", "/settings")
+            if wanted is None
+            else self._call("POST", "/settings", wanted)
+        )
 
     def top_up(self, **amounts: str) -> dict[str, str]:
         """Adds to Relograde's balances, by currency; returns what is there now."""
@@ -67,7 +80,10 @@ class Sandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._session.close()
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -77,7 +93,9 @@ class Sandbox:
         return f"http://{self.host}:{self.doors.get(name, self.port)}"
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self._session.request(method, f"{self.url}/_sandbox{path}", json=body, timeout=CALL_SECONDS)
+        answer = self._session.request(
+            method, f"{self.url}/_sandbox{path}", json=body, timeout=CALL_SECONDS
+        )
         if not answer.ok:
             raise ValueError(f"{answer.status_code}: {answer.text}")
         return answer.json()
@@ -91,4 +109,6 @@ class Sandbox:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await serve(self.state, Address(self.host, self.port, self.doors), self._stop, self._ready.set)
+        await serve(
+            self.state, Address(self.host, self.port, self.doors), self._stop, self._ready.set
+        )

@@ -24,11 +24,15 @@ class State:
     relograde: RelogradeSwitches = field(default_factory=RelogradeSwitches)
     logitrail: LogitrailSwitches = field(default_factory=LogitrailSwitches)
     dice: random.Random = field(default_factory=random.Random)
-    budget: dict[str, list[float]] = field(default_factory=dict)  # calls that were let in, per key label
+    budget: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # calls that were let in, per key label
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     web: ClientSession | None = None
     doors: list[Door] = field(default_factory=list)
-    initial: dict[str, dict[str, Any]] = field(default_factory=dict)  # switches as the sandbox was started
+    initial: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # switches as the sandbox was started
 
     def __post_init__(self) -> None:
         self.reset()
@@ -50,8 +54,12 @@ class State:
             await door.follow(self.relograde, self.logitrail)
 
     def key_label(self, key: str) -> str:
-        """`key-1`, `key-2`, ... in the order of configuration: the books never name a key itself."""
-        return f"key-{self.relograde_keys.index(key) + 1}" if key in self.relograde_keys else "unknown"
+        """`key-1`, `key-2`, ... in the order of configuration: the books never name a key
+        itself.
+        """
+        return (
+            f"key-{self.relograde_keys.index(key) + 1}" if key in self.relograde_keys else "unknown"
+        )
 
     def deadline(self, order: Order) -> float | None:
         if order.supplier != "relograde":
@@ -59,7 +67,10 @@ class State:
         return order.created_at + self.relograde.confirm_within_seconds
 
     def within_budget(self, key: str, limit: int, now: float) -> bool:
-        """Counts the call if it is let in. Refused calls cost nothing, or a waiting client could never come back."""
+        """Counts the call if it is let in.
+
+        Refused calls cost nothing, or a waiting client could never come back.
+        """
         recent = [at for at in self.budget.get(key, []) if at > now - 60] if limit else []
         self.budget[key] = recent
         if limit and len(recent) >= limit:
@@ -68,7 +79,9 @@ class State:
         return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Background work that no client waits for; the reference keeps the loop from dropping it."""
+        """Background work that no client waits for; the reference keeps the loop from dropping
+        it.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

@@ -1,4 +1,7 @@
-"""What can be switched for a whole supplier while the sandbox runs. What one order does is in `behaviours.py`."""
+"""What can be switched for a whole supplier while the sandbox runs.
+
+What one order does is in `behaviours.py`.
+"""
 
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal, InvalidOperation
@@ -9,17 +12,23 @@ PLENTY = Decimal("100000000.00")
 
 @dataclass
 class RelogradeSwitches:
-    """Defaults follow the documentation; where it is silent, the assumption that is hardest on the client."""
+    """Defaults follow the documentation; where it is silent, the assumption that is hardest on the
+    client.
+    """
 
     outage: str | None = None  # an HTTP status as text ("503"), or "refuse": no reply at all
     rate_limit: int = 60  # calls per key in any 60 seconds; 0 = none
-    retry_after: int | None = None  # seconds to send in Retry-After with a 429; null = no such header
+    retry_after: int | None = (
+        None  # seconds to send in Retry-After with a 429; null = no such header
+    )
     hold_seconds: float = 0.0  # every confirm that will take effect waits this long before it does
     company_verified: bool = True
     key_valid: bool = True
     invalid_keys: list[str] = field(default_factory=list)  # labels, e.g. ["key-2"]
     address_allowed: bool = True  # false: 403, as for a caller outside the key's allow-list
-    balance: dict[str, Any] = field(default_factory=lambda: {"EUR": PLENTY, "USD": PLENTY, "GBP": PLENTY})
+    balance: dict[str, Any] = field(
+        default_factory=lambda: {"EUR": PLENTY, "USD": PLENTY, "GBP": PLENTY}
+    )
     errors_as: str = "text"
     currency_case: str = "lower"
     extra_fields: bool = False  # the undocumented line fields recorded in 1.02
@@ -27,13 +36,19 @@ class RelogradeSwitches:
     list_order: str = "newest"
     list_stuck: bool = False  # find-all shows ended orders as pending for ever: a list that lies
     confirm_within_seconds: float = 86400.0
-    expiry_before_status: bool = False  # which message an order gets that is both expired and past `created`
-    atomic_gate: bool = False  # false: a second confirm during a hold passes the status gate, and is booked
+    expiry_before_status: bool = (
+        False  # which message an order gets that is both expired and past `created`
+    )
+    atomic_gate: bool = (
+        False  # false: a second confirm during a hold passes the status gate, and is booked
+    )
     create_behaviour: str = "finished"  # for orders that come in through POST order
     webhook_url: str | None = None
     webhook_copies: int = 1
     webhook_delay: float = 0.0
-    defaults: dict[str, Any] = field(default_factory=dict)  # behaviour params, e.g. {"finish_after": 0.1}
+    defaults: dict[str, Any] = field(
+        default_factory=dict
+    )  # behaviour params, e.g. {"finish_after": 0.1}
 
 
 @dataclass
@@ -47,7 +62,9 @@ class LogitrailSwitches:
     key_valid: bool = True
     host_1_down: bool = False
     host_2_down: bool = False
-    not_passive_status: int = 400  # the documentation leaves the HTTP code of `order_not_passive` blank
+    not_passive_status: int = (
+        400  # the documentation leaves the HTTP code of `order_not_passive` blank
+    )
     atomic_gate: bool = False
     create_behaviour: str = "confirmed"
     webhook_url: str | None = None
@@ -80,7 +97,9 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def change(switches: Switches, wanted: dict[str, Any]) -> None:
-    """All of `wanted` or, with a ValueError, nothing: a misspelt switch must not pass for a passed test."""
+    """All of `wanted` or, with a ValueError, nothing: a misspelt switch must not pass for a passed
+    test.
+    """
     checked = {name: _checked(switches, name, value) for name, value in wanted.items()}
     for name, value in checked.items():
         setattr(switches, name, value)
@@ -89,7 +108,9 @@ def change(switches: Switches, wanted: dict[str, Any]) -> None:
 def shown(switches: Switches) -> dict[str, Any]:
     values = asdict(switches)
     if "balance" in values:
-        values["balance"] = {currency: str(amount) for currency, amount in values["balance"].items()}
+        values["balance"] = {
+            currency: str(amount) for currency, amount in values["balance"].items()
+        }
     return values
 
 
@@ -110,7 +131,9 @@ def _checked(switches: Switches, name: str, value: Any) -> Any:
 
 
 def balance_of(value: Any) -> dict[str, Decimal]:
-    """Amounts by currency code in upper case, from numbers or strings; ValueError when they are none."""
+    """Amounts by currency code in upper case, from numbers or strings; ValueError when they are
+    none.
+    """
     try:
         return {str(currency).upper(): Decimal(str(amount)) for currency, amount in value.items()}
     except (AttributeError, InvalidOperation):

@@ -1,4 +1,6 @@
-"""The way through every supplier route: book the call, let the entrance refuse it, do the work, answer."""
+"""The way through every supplier route: book the call, let the entrance refuse it, do the work,
+answer.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -58,7 +60,9 @@ def _begin(entrance: Entrance, kind: str, request: web.Request) -> Visit:
     order = state.books.get(entrance.supplier, request.match_info.get("order_id", ""))
     host: Any = request.match_info.get("host")
     call = Call(kind, now(), entrance.key_label(state, request), int(host) if host else None)
-    call.body = bool(request.content_length) or request.headers.get("Transfer-Encoding") == "chunked"
+    call.body = (
+        bool(request.content_length) or request.headers.get("Transfer-Encoding") == "chunked"
+    )
     call.connected = lambda: connected(request)
     state.books.begin(call, order, state.deadline(order) if order else None)
     return Visit(request, state, entrance.supplier, call, order)

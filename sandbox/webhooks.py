@@ -20,14 +20,23 @@ def body(state: State, order: Order) -> Any:
 
 def _relograde(order: Order) -> dict[str, Any]:
     data = {"trx": order.order_id, "reference": order.reference}
-    return {"event": "ORDER_FINISHED", "state": "sandbox", "apiKeyDescription": order.key, "data": data}
+    return {
+        "event": "ORDER_FINISHED",
+        "state": "sandbox",
+        "apiKeyDescription": order.key,
+        "data": data,
+    }
 
 
 def _logitrail(state: State, order: Order) -> Any:
     """`order.info.change`; tracking only in confirmed orders. Alone or in an array, by switch."""
     as_object = state.logitrail.webhook_merchants_order_as == "object"
     merchants_order = {"id": order.reference} if as_object else order.reference
-    about: dict[str, Any] = {"id": order.order_id, "merchants_order": merchants_order, "status": order.status}
+    about: dict[str, Any] = {
+        "id": order.order_id,
+        "merchants_order": merchants_order,
+        "status": order.status,
+    }
     if order.status in TRACKED:
         about |= tracking(order)
     event = {
@@ -47,11 +56,19 @@ def tracking(order: Order) -> dict[str, Any]:
 
 
 def announce(state: State, order: Order) -> None:
-    """Sends the order's webhook if the supplier has a URL; with copies, the same event several times."""
+    """Sends the order's webhook if the supplier has a URL; with copies, the same event several
+    times.
+    """
     switches = state.switches(order.supplier)
     if switches.webhook_url:
-        text = (dumps if order.supplier == "relograde" else with_escaped_slashes)(body(state, order))
-        state.spawn(_send(state, switches.webhook_url, text, switches.webhook_copies, switches.webhook_delay))
+        text = (dumps if order.supplier == "relograde" else with_escaped_slashes)(
+            body(state, order)
+        )
+        state.spawn(
+            _send(
+                state, switches.webhook_url, text, switches.webhook_copies, switches.webhook_delay
+            )
+        )
 
 
 async def _send(state: State, url: str, text: str, copies: int, delay: float) -> None:
@@ -68,5 +85,7 @@ async def _post(state: State, url: str, text: str) -> None:
     if state.web is None:
         return
     headers = {"Content-Type": "application/json"}
-    async with state.web.post(url, data=text, headers=headers, timeout=ClientTimeout(total=10)) as response:
+    async with state.web.post(
+        url, data=text, headers=headers, timeout=ClientTimeout(total=10)
+    ) as response:
         await response.read()

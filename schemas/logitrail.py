@@ -1,7 +1,9 @@
-"""Logitrail's wire shapes (the 2015-01-01 API): the confirm answer, an error, the Order JSON, webhook events.
+"""Logitrail's wire shapes (the 2015-01-01 API): the confirm answer, an error, the Order JSON,
+webhook events.
 
-From the confirm page in the seeds and the tables of `suppliers.md`. The Order JSON is the web app's own document and
-passes through whole, so its unknown fields stay; in what the supplier sends they are dropped.
+From the confirm page in the seeds and the tables of `suppliers.md`. The Order JSON is the web app's
+own document and passes through whole, so its unknown fields stay; in what the supplier sends they
+are dropped.
 """
 
 from typing import Any
@@ -20,12 +22,18 @@ _IDENTIFIER = validate.Length(min=1, max=128)
 
 
 class TrackingCode(fields.Field[str | None]):
-    """A short printable string; anything else is no tracking code, and no reason to doubt what is around it."""
+    """A short printable string; anything else is no tracking code, and no reason to doubt what is
+    around it.
+    """
 
     max_length = 128
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
-        text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        text = (
+            str(value).strip()
+            if isinstance(value, str | int) and not isinstance(value, bool)
+            else ""
+        )
         return text if self._usable(text) else None
 
     def _usable(self, text: str) -> bool:
@@ -42,7 +50,12 @@ class TrackingUrl(TrackingCode):
             parts = urlsplit(text)
         except ValueError:
             return False
-        return super()._usable(text) and " " not in text and parts.scheme in ("http", "https") and bool(parts.netloc)
+        return (
+            super()._usable(text)
+            and " " not in text
+            and parts.scheme in ("http", "https")
+            and bool(parts.netloc)
+        )
 
 
 class ConfirmationSchema(SupplierSchema):
@@ -53,7 +66,9 @@ class ConfirmationSchema(SupplierSchema):
 
 
 class ErrorSchema(SupplierSchema):
-    """`code` says what is wrong, whatever the HTTP status; whether `success` is there at all is unknown."""
+    """`code` says what is wrong, whatever the HTTP status; whether `success` is there at all is
+    unknown.
+    """
 
     code = fields.String(allow_none=True)
     message = fields.String(allow_none=True)
@@ -63,7 +78,9 @@ class ErrorSchema(SupplierSchema):
 class MerchantsOrder(fields.Field[str | dict[str, Any]]):
     """The merchant's own id: a string, or an object with `id` (and `time`)."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | dict[str, Any]:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> str | dict[str, Any]:
         if isinstance(value, str):
             return value
         if isinstance(value, dict) and isinstance(value.get("id"), str | int):
@@ -74,7 +91,9 @@ class MerchantsOrder(fields.Field[str | dict[str, Any]]):
 class Dimensions(fields.Field[str | list[Any]]):
     """Millimetres, as `"W x H x D"` or `[w, h, d]`."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | list[Any]:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> str | list[Any]:
         if isinstance(value, str) or (isinstance(value, list) and len(value) == 3):
             return value
         raise ValidationError("neither a string nor three numbers")
@@ -117,7 +136,10 @@ class DetailsProductSchema(DetailsSchema):
 
 
 class OrderDetailsSchema(DetailsSchema):
-    """What may go with a confirm. Every field is optional there: it is an update of an order that exists."""
+    """What may go with a confirm.
+
+    Every field is optional there: it is an update of an order that exists.
+    """
 
     merchants_order = MerchantsOrder()
     customer = fields.Nested(CustomerSchema)
@@ -134,7 +156,9 @@ class OrderDetailsSchema(DetailsSchema):
 
 
 class EventMerchantsOrder(MerchantsOrder):
-    """The same in an event; an odd one becomes None, since it must not spoil the proof beside it."""
+    """The same in an event; an odd one becomes None, since it must not spoil the proof beside
+    it.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -169,7 +193,10 @@ class EventPayload(fields.Field[Any]):
 
 
 class EventSchema(SupplierSchema):
-    """The envelope. `event_id` with `webhook_id` marks duplicates; `ts` is the first time, at any `retry_count`."""
+    """The envelope.
+
+    `event_id` with `webhook_id` marks duplicates; `ts` is the first time, at any `retry_count`.
+    """
 
     event_id = fields.String(allow_none=True)
     webhook_id = fields.String(allow_none=True)

@@ -1,4 +1,7 @@
-"""What the web app sends: the arguments of each door. Unknown fields are refused by name, types are strict."""
+"""What the web app sends: the arguments of each door.
+
+Unknown fields are refused by name, types are strict.
+"""
 
 import json
 import re
@@ -7,7 +10,15 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates, validates_schema
+from marshmallow import (
+    RAISE,
+    Schema,
+    ValidationError,
+    fields,
+    validate,
+    validates,
+    validates_schema,
+)
 
 SUPPLIERS = ("relograde", "logitrail")
 DETAILS_MAX = 256 * 1024
@@ -15,7 +26,10 @@ DETAILS_MAX = 256 * 1024
 AHEAD = timedelta(seconds=300)
 """How far ahead of our clock a `created_at` may be; it then counts as now."""
 _AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
-_ORDER_ID = {"relograde": re.compile(r"[A-Za-z0-9_-]{1,64}"), "logitrail": re.compile(r"[0-9a-fA-F]{24}")}
+_ORDER_ID = {
+    "relograde": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+    "logitrail": re.compile(r"[0-9a-fA-F]{24}"),
+}
 
 
 class Money(fields.Field[Decimal]):
@@ -23,19 +37,28 @@ class Money(fields.Field[Decimal]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         plain = not isinstance(value, bool) and isinstance(value, int | float | str | Decimal)
-        text = f"{Decimal(repr(value)):f}" if isinstance(value, float) and isfinite(value) else str(value)
+        text = (
+            f"{Decimal(repr(value)):f}"
+            if isinstance(value, float) and isfinite(value)
+            else str(value)
+        )
         if not plain or not _AMOUNT.fullmatch(text):
             raise ValidationError("Not a valid amount.")
         return Decimal(text)
 
 
 class Moment(fields.AwareDateTime):
-    """ISO 8601 with offset. A Python sender's `datetime` arrives as one, since Celery's JSON restores it."""
+    """ISO 8601 with offset.
+
+    A Python sender's `datetime` arrives as one, since Celery's JSON restores it.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, datetime):
             if value.tzinfo is None:
-                raise self.make_error("invalid_awareness", awareness=self.AWARENESS, obj_type=self.OBJ_TYPE)
+                raise self.make_error(
+                    "invalid_awareness", awareness=self.AWARENESS, obj_type=self.OBJ_TYPE
+                )
             return value
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -66,9 +89,13 @@ class ConfirmRequest(OrderName):
     created_at = Moment(load_default=None, allow_none=True)
     paid_at = Moment(load_default=None, allow_none=True)
     amount = Money(load_default=None, allow_none=True)
-    currency = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\A[A-Za-z]{3}\Z"))
+    currency = fields.String(
+        load_default=None, allow_none=True, validate=validate.Regexp(r"\A[A-Za-z]{3}\Z")
+    )
     details = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
-    account = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1, max=32))
+    account = fields.String(
+        load_default=None, allow_none=True, validate=validate.Length(min=1, max=32)
+    )
 
     @validates("created_at", "paid_at")
     def check_text(self, value: Any, data_key: str) -> None:
@@ -89,7 +116,9 @@ class ConfirmRequest(OrderName):
 
 
 class WebhookRequest(Schema):
-    """`webhooks.relograde` and `webhooks.logitrail`: the body of a supplier's webhook, as it came."""
+    """`webhooks.relograde` and `webhooks.logitrail`: the body of a supplier's webhook, as it
+    came.
+    """
 
     class Meta:
         unknown = RAISE

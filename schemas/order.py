@@ -1,4 +1,5 @@
-"""The record of one order, as the ledger keeps it: a flat hash of strings in Redis, a frozen value here.
+"""The record of one order, as the ledger keeps it: a flat hash of strings in Redis, a frozen value
+here.
 
 Times are seconds since the epoch, UTC, as the ledger's clock gives them; `None` is an absent field.
 """
@@ -66,13 +67,16 @@ class Order:
     snoozes: int = 0
     """Pending answers so far: the index into the re-check schedule."""
     must_ask: bool = False
-    """A question comes before the next confirm, although no attempt is unresolved (requeue, expired)."""
+    """A question comes before the next confirm, although no attempt is unresolved (requeue,
+    expired).
+    """
 
     attempts: int = 0
     """Confirms whose intent was written."""
     last_sent_at: float | None = None
     send_by: float | None = None
-    """Set while an attempt is unresolved: the latest moment at which its first byte can have left."""
+    """Set while an attempt is unresolved: the latest moment at which its first byte can have left.
+    """
     older_send_by: float | None = None
     """The same for attempts before the latest; what remains when the latest had no effect."""
     suspect_at: float | None = None
@@ -129,11 +133,15 @@ class Order:
     @property
     def lines_finished(self) -> int | None:
         """Lines with something to deliver."""
-        return None if self.lines is None else sum(line["status"] == "finished" for line in self.lines)
+        return (
+            None if self.lines is None else sum(line["status"] == "finished" for line in self.lines)
+        )
 
 
 def seconds(value: float) -> str:
-    """With microseconds; a whole second as a whole number, which Redis keeps in a third of the room."""
+    """With microseconds; a whole second as a whole number, which Redis keeps in a third of the
+    room.
+    """
     return f"{value:.6f}".removesuffix(".000000")
 
 
@@ -161,7 +169,9 @@ _FORMS: dict[Any, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
 }
 """How a field of this type is read from its text, and how it is written."""
 _READ = {field.name: _FORMS[field.type][0] for field in dataclasses.fields(Order)}
-_WRITTEN = [(field.name, field.default, _FORMS[field.type][1]) for field in dataclasses.fields(Order)]
+_WRITTEN = [
+    (field.name, field.default, _FORMS[field.type][1]) for field in dataclasses.fields(Order)
+]
 
 
 def load_order(supplier: str, order_id: str, fields: Mapping[str, str]) -> Order:
@@ -173,4 +183,8 @@ def load_order(supplier: str, order_id: str, fields: Mapping[str, str]) -> Order
 def dump_order(order: Order) -> dict[str, str]:
     """What the ledger's hash keeps of it: the fields that differ from their defaults."""
     values = [(name, getattr(order, name), default, write) for name, default, write in _WRITTEN]
-    return {name: write(value) for name, value, default, write in values if value is not None and value != default}
+    return {
+        name: write(value)
+        for name, value, default, write in values
+        if value is not None and value != default
+    }

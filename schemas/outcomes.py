@@ -22,7 +22,11 @@ def iso(seconds: float | str | None) -> str | None:
     """ISO 8601 UTC with `Z` from seconds since the epoch; None stays None."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(float(seconds), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 class LineSchema(Schema):

@@ -1,7 +1,9 @@
-"""Relograde's wire shapes: the order with its items and lines, the accounts, a page of orders, the webhook.
+"""Relograde's wire shapes: the order with its items and lines, the accounts, a page of orders, the
+webhook.
 
-From the confirm page in the seeds and the tables of `suppliers.md`. A line's secrets end here: while it is loaded they
-are taken out, sealed to the web app's key when the caller gave a way to (`Context({"seal": callable})`), and dropped.
+From the confirm page in the seeds and the tables of `suppliers.md`. A line's secrets end here:
+while it is loaded they are taken out, sealed to the web app's key when the caller gave a way to
+(`Context({"seal": callable})`), and dropped.
 """
 
 import json
@@ -39,15 +41,23 @@ class ProductSchema(CamelSchema):
 
 
 class LineProduct(fields.Nested):
-    """A line's product was recorded as a string of JSON; as an object it is read too, and as anything else ignored."""
+    """A line's product was recorded as a string of JSON; as an object it is read too, and as
+    anything else ignored.
+    """
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any) -> Any:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
         if isinstance(value, str):
             try:
                 value = json.loads(value, parse_float=Decimal)
             except (ValueError, RecursionError):
                 return None
-        return super()._deserialize(value, attr, data, partial, **kwargs) if isinstance(value, dict) else None
+        return (
+            super()._deserialize(value, attr, data, partial, **kwargs)
+            if isinstance(value, dict)
+            else None
+        )
 
 
 class OrderLineSchema(CamelSchema):
@@ -131,7 +141,9 @@ class ItemSchema(CamelSchema):
 
 
 class OrderSchema(CamelSchema):
-    """Currency codes come as `eur` up to version 1.02 and as `EUR` in 1.03; both are kept as they come."""
+    """Currency codes come as `eur` up to version 1.02 and as `EUR` in 1.03; both are kept as they
+    come.
+    """
 
     trx = fields.String(required=True, validate=_IDENTIFIER)
     price_currency = fields.String(allow_none=True)
@@ -176,7 +188,9 @@ class FinishedSchema(CamelSchema):
 
 
 class WebhookData(fields.Field[Any]):
-    """An object for a finished order, a list of slugs for the catalogue; of other events nothing is kept."""
+    """An object for a finished order, a list of slugs for the catalogue; of other events nothing is
+    kept.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         event = data.get("event")
@@ -188,7 +202,10 @@ class WebhookData(fields.Field[Any]):
 
 
 class WebhookSchema(CamelSchema):
-    """Unsigned and sent once: a hint to look, never a proof. `event` may be null, which is taken as finished."""
+    """Unsigned and sent once: a hint to look, never a proof.
+
+    `event` may be null, which is taken as finished.
+    """
 
     event = fields.String(allow_none=True)
     state = fields.String(allow_none=True)

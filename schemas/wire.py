@@ -1,4 +1,6 @@
-"""What the wire shapes of both suppliers share: tolerant on what they answer, exact on money, silent about values."""
+"""What the wire shapes of both suppliers share: tolerant on what they answer, exact on money,
+silent about values.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -8,11 +10,16 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 _HUGE = 30
-"""No price has more digits than this on either side of the point; `1e999999999` would fill the memory when written."""
+"""No price has more digits than this on either side of the point; `1e999999999` would fill the
+memory when written.
+"""
 
 
 class Money(fields.Decimal):
-    """An exact amount. Load the JSON with `parse_float=Decimal`; it goes out as a string with all its digits."""
+    """An exact amount.
+
+    Load the JSON with `parse_float=Decimal`; it goes out as a string with all its digits.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(as_string=True, **kwargs)
@@ -36,17 +43,22 @@ class Count(fields.Integer):
 class SupplierTime(fields.Field[datetime | None]):
     """An instant, aware and in UTC, written with or without milliseconds.
 
-    One that cannot be read becomes None: a strange expiry date must not spoil the proof of delivery around it.
+    One that cannot be read becomes None: a strange expiry date must not spoil the proof of delivery
+    around it.
     """
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime | None:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> datetime | None:
         try:
             moment = datetime.fromisoformat(value)
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (TypeError, ValueError, OverflowError):
             return None
 
-    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+    def _serialize(
+        self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any
+    ) -> str | None:
         if value is None:
             return None
         precision = "microseconds" if value.microsecond % 1000 else "milliseconds"
@@ -54,7 +66,9 @@ class SupplierTime(fields.Field[datetime | None]):
 
 
 class SupplierSchema(Schema):
-    """Fields we do not know are dropped, and an error never carries the document it is about: it may hold vouchers."""
+    """Fields we do not know are dropped, and an error never carries the document it is about: it
+    may hold vouchers.
+    """
 
     class Meta:
         unknown = EXCLUDE
@@ -64,7 +78,9 @@ class SupplierSchema(Schema):
         error.valid_data = None
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """Of what was loaded, which is a dict: for an order without `items` marshmallow would find the method."""
+        """Of what was loaded, which is a dict: for an order without `items` marshmallow would find
+        the method.
+        """
         return obj.get(attr, default)
 
 
@@ -72,4 +88,6 @@ class CamelSchema(SupplierSchema):
     """Our `price_incl_vat` is the supplier's `priceInclVat`."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
-        field_obj.data_key = re.sub("_([a-z])", lambda match: match[1].upper(), field_obj.data_key or field_name)
+        field_obj.data_key = re.sub(
+            "_([a-z])", lambda match: match[1].upper(), field_obj.data_key or field_name
+        )

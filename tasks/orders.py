@@ -32,7 +32,10 @@ def withdraw(self: Door, *args: Any, **kwargs: Any) -> None:
 
 @app.task(name="orders.step", Request="worker.process.consumer:Request")
 def step(supplier: str, order_id: str) -> None:
-    """A doorbell: look at this order. The ledger knows everything else, and rings again if this comes to nothing."""
+    """A doorbell: look at this order.
+
+    The ledger knows everything else, and rings again if this comes to nothing.
+    """
     try:
         service().threads.step(supplier, order_id)
     except redis.RedisError as error:

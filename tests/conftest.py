@@ -1,4 +1,6 @@
-"""Fixtures: one real Redis for the session, a ledger on a clock that a test moves, a sandbox, and their parts."""
+"""Fixtures: one real Redis for the session, a ledger on a clock that a test moves, a sandbox, and
+their parts.
+"""
 
 import os
 import shutil
@@ -64,7 +66,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         pytest.skip("no openssl on the path")
     make = tmp_path_factory.mktemp
     return Certificates(
-        make_certificate(make("ours"), "IP:127.0.0.1"), make_certificate(make("others"), "DNS:elsewhere.example")
+        make_certificate(make("ours"), "IP:127.0.0.1"),
+        make_certificate(make("others"), "DNS:elsewhere.example"),
     )
 
 
@@ -107,8 +110,13 @@ def make_ledger(
     synced: bool = False,
     pages: bool = False,
 ) -> Ledger:
-    """A ledger whose clock and server identity belong to the test. `synced`: the server is said to sync every write."""
-    scripts = Scripts(client, "test", clock=clock, run_id=run_id or (lambda: "run-1"), server=Server(synced))
+    """A ledger whose clock and server identity belong to the test.
+
+    `synced`: the server is said to sync every write.
+    """
+    scripts = Scripts(
+        client, "test", clock=clock, run_id=run_id or (lambda: "run-1"), server=Server(synced)
+    )
     limits = {
         "relograde": Limits(calls_per_minute, max_in_flight, 50.0, accounts, pages),
         "logitrail": Limits(0, max_in_flight, 35.0),
@@ -146,19 +154,29 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-# --- the hands of a worker, without HTTP ------------------------------------------------------------------------------
+# --- the hands of a worker, without HTTP ----------------------------------------------------------
 
 
 def an_order(order_id: str = "R1", supplier: str = "relograde", **changed: Any) -> Order:
     """An order that was created an hour before the tests begin; at Logitrail it has no deadline."""
     created = START - 3600 if supplier == "relograde" else None
-    given: dict[str, Any] = {"supplier": supplier, "order_id": order_id, "reference": "ref", "accepted_at": START}
+    given: dict[str, Any] = {
+        "supplier": supplier,
+        "order_id": order_id,
+        "reference": "ref",
+        "accepted_at": START,
+    }
     given |= {"created_at": created, "deadline_at": None if created is None else created + 86400.0}
     return Order(**{**given, **changed})
 
 
-def turn(ledger: Ledger, order_id: str, answer: Any, supplier: str = "relograde", *, direct: bool = False) -> str:
-    """One step as the executor makes it. `answer` is what the supplier says, or a function of the permit."""
+def turn(
+    ledger: Ledger, order_id: str, answer: Any, supplier: str = "relograde", *, direct: bool = False
+) -> str:
+    """One step as the executor makes it.
+
+    `answer` is what the supplier says, or a function of the permit.
+    """
     claimed = ledger.claim(supplier, order_id, direct=direct)
     if claimed.order is None or claimed.result != "claimed":
         return claimed.result
@@ -169,7 +187,9 @@ def turn(ledger: Ledger, order_id: str, answer: Any, supplier: str = "relograde"
         return plan.event
     permit = ledger.permit(claimed, plan)
     if permit.result == "unpayable":
-        ledger.write(claimed.order, policy.unpayable(claimed.order, permit.now), claim=claimed.claim)
+        ledger.write(
+            claimed.order, policy.unpayable(claimed.order, permit.now), claim=claimed.claim
+        )
         return "unpayable"
     if permit.result != "permitted":
         return permit.result
@@ -181,13 +201,19 @@ def turn(ledger: Ledger, order_id: str, answer: Any, supplier: str = "relograde"
 
 def members(ledger: Ledger, room: str, *name: str) -> dict[str, float]:
     """A sorted set of the ledger."""
-    return dict(ledger.scripts.client.zrange(ledger.scripts.key(room, *name), 0, -1, withscores=True))
+    return dict(
+        ledger.scripts.client.zrange(ledger.scripts.key(room, *name), 0, -1, withscores=True)
+    )
 
 
-def recount(ledger: Ledger, room: str = "relograde", accounts: tuple[str | None, ...] = (None,)) -> dict[str, Order]:
+def recount(
+    ledger: Ledger, room: str = "relograde", accounts: tuple[str | None, ...] = (None,)
+) -> dict[str, Order]:
     """Checks that every index says what the records say (invariant 1), and returns the records."""
     base = ledger.scripts.base(room) + "order:"
-    ids = [key.removeprefix(base) for key in ledger.scripts.client.keys(base.replace("{", "[{]") + "*")]
+    ids = [
+        key.removeprefix(base) for key in ledger.scripts.client.keys(base.replace("{", "[{]") + "*")
+    ]
     raw = {order_id: ledger.scripts.client.hgetall(base + order_id) for order_id in ids}
     found = {order_id: Views(ledger, LANES).order(room, order_id) for order_id in ids}
     orders = {order_id: order for order_id, order in found.items() if order}
@@ -205,19 +231,27 @@ def recount(ledger: Ledger, room: str = "relograde", accounts: tuple[str | None,
     unwarned, warned = members(ledger, room, "deadlines"), members(ledger, room, "warned")
     assert {**unwarned, **warned} == {i: at for i, at in last.items() if at is not None}
     assert not set(unwarned) & set(warned)
-    assert set(members(ledger, room, "expiring")) == {i for i, o in orders.items() if o.state in ENDED and not o.letter}
+    assert set(members(ledger, room, "expiring")) == {
+        i for i, o in orders.items() if o.state in ENDED and not o.letter
+    }
     for account in accounts:
         lane = account or "-"
         due, leases = members(ledger, room, "due", lane), members(ledger, room, "leases", lane)
-        ready = [members(ledger, room, "ready", lane, kind) for kind in ("confirm", "ask", "recheck")]
+        ready = [
+            members(ledger, room, "ready", lane, kind) for kind in ("confirm", "ask", "recheck")
+        ]
         for order_id, order in orders.items():
             if order.account != account:
                 continue
             places = [place for place in (due, *ready) if order_id in place]
-            assert len(places) == (order.due_at is not None), f"{order.state} {order_id} is in {len(places)} places"
+            assert len(places) == (order.due_at is not None), (
+                f"{order.state} {order_id} is in {len(places)} places"
+            )
             assert order.state not in OPEN or order.due_at is not None
             claimed = float(raw[order_id].get("lease_until", 0)) > now
-            assert not claimed or (due[order_id] == leases[order_id] == float(raw[order_id]["lease_until"]))
+            assert not claimed or (
+                due[order_id] == leases[order_id] == float(raw[order_id]["lease_until"])
+            )
         assert set(due) | {i for place in ready for i in place} <= set(orders)
         for currency in {order.currency for order in orders.values() if order.currency}:
             unpaid = members(ledger, room, "unpaid", lane, currency)

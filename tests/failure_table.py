@@ -1,9 +1,10 @@
 """The table of failures: what the wire does to one call, and what it must make of the order.
 
-Worked out by hand from the rules, never from what the code does. A row reads: *what happens*: (wire, what follows).
-What follows is the order's state and reason, `unresolved` when a confirm may have happened, the next look (which call,
-and how long from now), and the lane's cause when it is held. `untouched` says how an order ends when the call in fact
-had no effect, where that is not `confirmed`.
+Worked out by hand from the rules, never from what the code does. A row reads: *what happens*:
+(wire, what follows). What follows is the order's state and reason, `unresolved` when a confirm may
+have happened, the next look (which call, and how long from now), and the lane's cause when it is
+held. `untouched` says how an order ends when the call in fact had no effect, where that is not
+`confirmed`.
 """
 
 import gzip
@@ -55,7 +56,10 @@ Row = tuple[Wire, str] | tuple[Wire, str, str]
 
 @dataclass(frozen=True)
 class Situation:
-    """One supplier, what the calls before met, and the rows for the next call. `others`: what other orders met."""
+    """One supplier, what the calls before met, and the rows for the next call.
+
+    `others`: what other orders met.
+    """
 
     supplier: str
     rows: dict[str, Row]
@@ -78,8 +82,12 @@ class Case:
 
 def order(status: str, **changed: Any) -> dict[str, Any]:
     """Relograde's order with five lines, created an hour before the tests begin."""
-    document = json.loads((DATA / f"relograde_{'pending' if status == 'pending' else 'finished'}.json").read_text())
-    return document | {"trx": TRX, "orderStatus": status, "dateCreated": created_ago(3600)} | changed
+    document = json.loads(
+        (DATA / f"relograde_{'pending' if status == 'pending' else 'finished'}.json").read_text()
+    )
+    return (
+        document | {"trx": TRX, "orderStatus": status, "dateCreated": created_ago(3600)} | changed
+    )
 
 
 def created_ago(seconds: float) -> str:
@@ -130,7 +138,7 @@ FINISHED, PENDING, CANCELLED, CREATED = (
 WHOLE = json.dumps(order("finished")).encode()
 E503 = answers(503, "service not available")
 
-# --- nothing was sent: no effect for sure, the same call again --------------------------------------------------------
+# --- nothing was sent: no effect for sure, the same call again ------------------------------------
 
 UNSENT = {
     "the host has no address": NO_SUCH_HOST,
@@ -144,7 +152,7 @@ UNSENT = {
     "plain HTTP is spoken on the TLS port": SPEAKS_PLAINLY,
 }
 
-# --- sent, and no usable answer: it may have happened -----------------------------------------------------------------
+# --- sent, and no usable answer: it may have happened ---------------------------------------------
 
 LOST = {
     "TLS is spoken on the plain port": EXPECTS_TLS,
@@ -158,10 +166,14 @@ LOST = {
     "the body drips": slow(drips_body),
     "the chunks drip": slow(drips_chunks),
     "nonsense instead of HTTP": serves(speaks_nonsense),
-    "a header line of 100 kB": serves(cuts(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n")),
+    "a header line of 100 kB": serves(
+        cuts(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n")
+    ),
     "a thousand headers": serves(cuts(b"HTTP/1.1 200 OK\r\n" + b"X-Many: 1\r\n" * 1000 + b"\r\n")),
     "the body is shorter than its length": serves(stops_short),
-    "the body ends where the connection does, in the middle": serves(cuts(b"HTTP/1.1 200 OK\r\n\r\n" + WHOLE[:500])),
+    "the body ends where the connection does, in the middle": serves(
+        cuts(b"HTTP/1.1 200 OK\r\n\r\n" + WHOLE[:500])
+    ),
     "the JSON is cut short, its length is right": answers(200, WHOLE[:500]),
     "a chunk is cut off": serves(cuts(chunked(WHOLE)[:500])),
     "the last chunk is missing": serves(cuts(chunked(WHOLE[:500]))),
@@ -213,7 +225,11 @@ LOGITRAIL_ODD = {
 # One of each kind, where the same wire is met in another situation.
 FEW_UNSENT = {
     name: UNSENT[name]
-    for name in ("the host has no address", "the connection is refused", "the certificate is not trusted")
+    for name in (
+        "the host has no address",
+        "the connection is refused",
+        "the certificate is not trusted",
+    )
 }
 FEW_LOST = {
     name: LOST[name]
@@ -234,7 +250,7 @@ FEW_LOST = {
     )
 }
 
-# --- the lane's trouble: it is held, the order stays due --------------------------------------------------------------
+# --- the lane's trouble: it is held, the order stays due ------------------------------------------
 
 HELD = {
     "401": (answers(401, "unauthorized"), "unauthorized", 2),
@@ -253,7 +269,10 @@ LIMITS = {
     "429 with Retry-After as a date in two minutes": (limited_until(seconds=150), "1*"),
     "429 with Retry-After as a date tomorrow": (limited_until(days=1), 300),
     "429 with Retry-After as a date yesterday": (limited_until(days=-1), 2),
-    "429 with Retry-After as no date": (answers(429, retry_after="Sun, 99 Nov 2026 11:00:00 GMT"), 2),
+    "429 with Retry-After as no date": (
+        answers(429, retry_after="Sun, 99 Nov 2026 11:00:00 GMT"),
+        2,
+    ),
 }
 BLOCKED = {
     **HELD,
@@ -269,11 +288,12 @@ def all_of(wires: dict[str, Wire], leads_to: str) -> dict[str, Row]:
 
 def holding(wires: dict[str, tuple[Wire, str, Any]], order_is: str) -> dict[str, Row]:
     return {
-        name: (wire, f"{order_is}; lane {cause}, probe in {probe} s") for name, (wire, cause, probe) in wires.items()
+        name: (wire, f"{order_is}; lane {cause}, probe in {probe} s")
+        for name, (wire, cause, probe) in wires.items()
     }
 
 
-# --- Relograde: every documented refusal, in every shape --------------------------------------------------------------
+# --- Relograde: every documented refusal, in every shape ------------------------------------------
 
 EXPIRED = "this order has expired, orders need confirmation within 24 hours"
 REFUSALS = {
@@ -289,7 +309,9 @@ REFUSALS = {
 
 
 def shapes(text: str) -> dict[str, Any]:
-    """As version 1.03 says it, as clients of 1.02 expect it, and as nobody should be surprised to see it."""
+    """As version 1.03 says it, as clients of 1.02 expect it, and as nobody should be surprised to
+    see it.
+    """
     return {
         "text": f"{text}\n",
         "upper case": text.upper(),
@@ -351,7 +373,7 @@ RELOGRADE_CONFIRM: dict[str, Row] = {
     ),
 }  # fmt: skip
 
-# --- Relograde: the question after a confirm without an answer --------------------------------------------------------
+# --- Relograde: the question after a confirm without an answer ------------------------------------
 
 STILL = "submitted, unresolved; ask in 10 s"
 FOUND: dict[str, Row] = {
@@ -388,19 +410,31 @@ RELOGRADE_SETTLED: dict[str, Row] = {
 }
 RELOGRADE_AGAIN: dict[str, Row] = {
     "the order has expired": (answers(400, EXPIRED), "accepted; ask now"),
-    "it can not be confirmed": (answers(400, "this order can not be confirmed"), "submitted, unresolved; ask now"),
-    "it is out of stock now": (answers(422, "Product x is out of stock"), "dead out_of_stock; no look"),
+    "it can not be confirmed": (
+        answers(400, "this order can not be confirmed"),
+        "submitted, unresolved; ask now",
+    ),
+    "it is out of stock now": (
+        answers(422, "Product x is out of stock"),
+        "dead out_of_stock; no look",
+    ),
     "the connection is refused": (REFUSES, "accepted; confirm in 2 s"),
     "503 again": (E503, "submitted, unresolved; ask in 2 s"),
     "200 `finished`": (FINISHED, "confirmed; no look"),
 }
 
-# --- Relograde: the re-check of a pending order; no question changes its state ----------------------------------------
+# --- Relograde: the re-check of a pending order; no question changes its state --------------------
 
 PATIENT = "pending; recheck in 2 s"
 RELOGRADE_RECHECK: dict[str, Row] = {
-    **all_of({name: LOST[name] for name in ("no answer ever comes", "500", "200 with HTML", "204")}, PATIENT),
-    **all_of({name: UNSENT[name] for name in ("the host has no address", "the connection is refused")}, PATIENT),
+    **all_of(
+        {name: LOST[name] for name in ("no answer ever comes", "500", "200 with HTML", "204")},
+        PATIENT,
+    ),
+    **all_of(
+        {name: UNSENT[name] for name in ("the host has no address", "the connection is refused")},
+        PATIENT,
+    ),
     "200 with another trx": (answers(200, order("finished", trx="RELOANOTHER")), PATIENT),
     "402 insufficient balance": (answers(402, "insufficient balance"), PATIENT),
     "404 order not found": (answers(404, "order not found"), PATIENT),
@@ -412,7 +446,7 @@ RELOGRADE_RECHECK: dict[str, Row] = {
     "401": (answers(401), "pending; recheck now; lane unauthorized, probe in 2 s"),
 }
 
-# --- the probe of a held lane: what goes wrong is the lane's trouble, and only what gets through releases it ----------
+# --- the probe of a held lane: what goes wrong is the lane's trouble, and only what gets through re
 
 STILL_HELD = "; lane unauthorized, probe in 10 s"
 RELOGRADE_PROBE: dict[str, Row] = {
@@ -429,11 +463,17 @@ RELOGRADE_PROBE: dict[str, Row] = {
     "204": (answers(204), "submitted, unresolved; ask in 2 s" + STILL_HELD),
     "400 in new words": (UNCLEAR["400 in new words"], "submitted, unresolved; ask now"),
     "200 `finished`": (FINISHED, "confirmed; no look"),
-    "402 insufficient balance": (answers(402, "insufficient balance"), "dead insufficient_balance; no look"),
-    "it can not be confirmed": (answers(400, "this order can not be confirmed"), "submitted, unresolved; ask now"),
+    "402 insufficient balance": (
+        answers(402, "insufficient balance"),
+        "dead insufficient_balance; no look",
+    ),
+    "it can not be confirmed": (
+        answers(400, "this order can not be confirmed"),
+        "submitted, unresolved; ask now",
+    ),
 }
 
-# --- what different orders meet one after the other -------------------------------------------------------------------
+# --- what different orders meet one after the other -----------------------------------------------
 
 OUTAGE = "; lane outage, probe in 2 s"
 FIFTH_IN_A_ROW = {
@@ -447,7 +487,7 @@ FIFTH_IN_A_ROW = {
     )
 }
 
-# --- Logitrail --------------------------------------------------------------------------------------------------------
+# --- Logitrail ------------------------------------------------------------------------------------
 
 CODES = {
     "order_not_passive": ((400, 409, 200, 500), "dead order_not_passive; no look"),
@@ -458,7 +498,11 @@ CODES = {
 }
 CODE_SHAPES = {
     "as documented": lambda code: {"code": code},
-    "with success and message": lambda code: {"success": False, "code": code, "message": "Tilaus on jo käsitelty"},
+    "with success and message": lambda code: {
+        "success": False,
+        "code": code,
+        "message": "Tilaus on jo käsitelty",
+    },
     "in upper case": lambda code: {"code": code.upper()},
 }
 LOGITRAIL_UNCLEAR = {
@@ -482,8 +526,14 @@ LOGITRAIL_CONFIRM: dict[str, Row] = {
     "404 with a code": (answers(404, {"code": "not_found"}), "accepted; confirm in 2 s"),
     **holding(HELD, "accepted; confirm now"),
     "200": (answers(200, done()), "confirmed; no look"),
-    "200, the id in upper case": (answers(200, done(order_id=LOGITRAIL_ID.upper())), "confirmed; no look"),
-    "200 without tracking": (answers(200, done(tracking_code=None, tracking_url=None)), "confirmed; no look"),
+    "200, the id in upper case": (
+        answers(200, done(order_id=LOGITRAIL_ID.upper())),
+        "confirmed; no look",
+    ),
+    "200 without tracking": (
+        answers(200, done(tracking_code=None, tracking_url=None)),
+        "confirmed; no look",
+    ),
 }
 LOGITRAIL_REPEAT: dict[str, Row] = {
     **all_of(FEW_UNSENT, STILL),
@@ -507,9 +557,15 @@ LOGITRAIL_REPEAT: dict[str, Row] = {
 SITUATIONS = {
     "Relograde, a confirm": Situation("relograde", RELOGRADE_CONFIRM),
     "Relograde, the question after a lost answer": Situation("relograde", RELOGRADE_ASK, (E503,)),
-    "Relograde, the question after the settle time": Situation("relograde", RELOGRADE_SETTLED, (E503, CREATED)),
-    "Relograde, the second confirm": Situation("relograde", RELOGRADE_AGAIN, (E503, CREATED, CREATED)),
-    "Relograde, the re-check of a pending order": Situation("relograde", RELOGRADE_RECHECK, (PENDING,)),
+    "Relograde, the question after the settle time": Situation(
+        "relograde", RELOGRADE_SETTLED, (E503, CREATED)
+    ),
+    "Relograde, the second confirm": Situation(
+        "relograde", RELOGRADE_AGAIN, (E503, CREATED, CREATED)
+    ),
+    "Relograde, the re-check of a pending order": Situation(
+        "relograde", RELOGRADE_RECHECK, (PENDING,)
+    ),
     "Relograde, the probe of a held lane": Situation("relograde", RELOGRADE_PROBE, (answers(401),)),
     **{
         f"Relograde, after four orders that met the same: {name}": Situation(
@@ -520,7 +576,10 @@ SITUATIONS = {
     "Relograde, after two orders that were not found": Situation(
         "relograde",
         {
-            "404": (answers(404, "order not found"), "accepted; confirm in 2 s; lane not_found, probe in 2 s"),
+            "404": (
+                answers(404, "order not found"),
+                "accepted; confirm in 2 s; lane not_found, probe in 2 s",
+            ),
             "503": (E503, "submitted, unresolved; ask in 2 s"),
         },
         others=(answers(404, "order not found"),) * 2,
@@ -534,4 +593,10 @@ def cases() -> Iterator[Case]:
     """Every row."""
     for title, situation in SITUATIONS.items():
         for name, row in situation.rows.items():
-            yield Case(f"{title}: {name}", situation.supplier, *row, before=situation.before, others=situation.others)
+            yield Case(
+                f"{title}: {name}",
+                situation.supplier,
+                *row,
+                before=situation.before,
+                others=situation.others,
+            )

@@ -1,4 +1,6 @@
-"""Real workers as a deployment runs them: processes of the Procfile's worker line, with their log kept aside."""
+"""Real workers as a deployment runs them: processes of the Procfile's worker line, with their log
+kept aside.
+"""
 
 import json
 import os
@@ -76,7 +78,9 @@ class Fleet:
             with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
                 line = [*worker_line(), "-n", f"w{len(self.workers)}@test"]
                 self.workers.append(
-                    subprocess.Popen(line, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+                    subprocess.Popen(
+                        line, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                    )
                 )
 
     def kill(self, number: int = -1, with_signal: int = signal.SIGKILL) -> int:
@@ -101,24 +105,32 @@ class Fleet:
         """Sends `orders.confirm` for an order of the sandbox."""
         created = {"created_at": order["created_at"]} if order["supplier"] == "relograde" else {}
         arguments = {"reference": f"shop-{order['order_id']}", **created, **more}
-        self.send("orders.confirm", supplier=order["supplier"], order_id=order["order_id"], **arguments)
+        self.send(
+            "orders.confirm", supplier=order["supplier"], order_id=order["order_id"], **arguments
+        )
         return order
 
     def command(self, *words: str, check: bool = True) -> Any:
         """`celery -A worker … --json`, as the JSON it prints."""
         line = [sys.executable, "-m", "celery", "-A", "worker", *words, "--json"]
-        done = subprocess.run(line, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            line, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
         if check and done.returncode:
             raise AssertionError(f"{words}: {done.returncode}: {done.stdout}{done.stderr}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def log(self) -> str:
         """All that the workers have logged."""
-        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("worker-*.log")))
+        return "".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob("worker-*.log"))
+        )
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """The first true value of `condition`; the limit is generous because the machine may be busy."""
+    """The first true value of `condition`; the limit is generous because the machine may be
+    busy.
+    """
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         value = condition()

@@ -1,6 +1,7 @@
 """A stand-in for Relograde on the tests' clock: a shop's list of orders, and its calls in a book.
 
-Answers are the worker's own; what they say is decided by the recorded mix (12 of 21 accepted confirms were pending).
+Answers are the worker's own; what they say is decided by the recorded mix (12 of 21 accepted
+confirms were pending).
 """
 
 import random
@@ -17,7 +18,10 @@ PAGE = 100
 
 
 class ShopList:
-    """Every order of the shop, ours among them. `pages_say` replaces what a page shows of an order: a liar's."""
+    """Every order of the shop, ours among them.
+
+    `pages_say` replaces what a page shows of an order: a liar's.
+    """
 
     def __init__(self, clock: Callable[[], float], seed: int, *, newest_first: bool) -> None:
         self.clock = clock

@@ -1,10 +1,13 @@
-"""The rooms and their arrows, the sizes that keep a file readable, and the lists that must agree with each other."""
+"""The rooms and their arrows, the sizes that keep a file readable, and the lists that must agree
+with each other.
+"""
 
 import ast
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,32 @@ ROOMS = {
     "examples": set(),
 }
 OURS = {*ROOMS, "tests", "benchmarks"}
+SCRIPTS = ROOT / "worker" / "ledger" / "scripts"
+PURE = {"collections", "dataclasses", "datetime", "decimal", "enum", "functools", "heapq"} | {
+    "itertools", "math", "typing", "schemas", "worker",
+}  # fmt: skip
+"""What a pure file may import; `worker` is narrowed to `worker.rules` by the table below."""
+LEAVES = {"boundaries", "errors", "servers"}
+MAY_IMPORT = {
+    "boundaries": set(),
+    "errors": set(),
+    "servers": set(),
+    "rules": set(),
+    "ledger": {"rules", *LEAVES},
+    "suppliers": {"rules", *LEAVES},
+    "settings": {"suppliers", *LEAVES},
+    "flowerconfig": {"settings"},
+    "registry": {"rules", "ledger", "suppliers", "settings"},
+    "dead_letters": {"rules", "ledger"},
+    "turns": {"rules", "ledger", "suppliers", *LEAVES},
+    "web_app": {"rules", "ledger", "suppliers", "turns", "settings", *LEAVES},
+    "service": {"rules", "ledger", "suppliers", "turns", "web_app", "settings", "registry"}
+    | {"dead_letters", *LEAVES},
+    "process": {"service", "settings", "web_app", *LEAVES},
+    "commands": {"service", "settings", "web_app", "ledger", "process", *LEAVES},
+    "celery": {"service", "settings", "turns", "process"},
+}
+"""The rooms of `worker`, root modules among them: what each may import beside itself."""
 LONGEST_FUNCTION = 40
 """A function has fewer lines than this."""
 SCREEN = 100
@@ -59,13 +88,25 @@ def imported(file: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield file.relative_to(ROOT).parts[0] if node.level else (node.module or "").partition(".")[0]
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module" and node.args:
+            yield (
+                file.relative_to(ROOT).parts[0]
+                if node.level
+                else (node.module or "").partition(".")[0]
+            )
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "attr", "") == "import_module"
+            and node.args
+        ):
             yield str(getattr(node.args[0], "value", "")).partition(".")[0]
 
 
 def lua() -> dict[str, str]:
-    return {file.stem: _uncommented(file) for file in sorted((ROOT / "worker" / "ledger").glob("*.lua"))}
+    """Every script by the name it is run with, each library as `lib/NAME`; without comments."""
+    return {
+        str(file.relative_to(SCRIPTS).with_suffix("")): _uncommented(file)
+        for file in sorted(SCRIPTS.rglob("*.lua"))
+    }
 
 
 def _uncommented(file: Path) -> str:
@@ -98,12 +139,72 @@ def test_imports_point_one_way(room):
     assert wrong == set()
 
 
-def test_pure_files_touch_nothing_outside():
-    """No I/O, no clock, no random in what decides."""
-    allowed = {"collections", "dataclasses", "typing", "schemas", "worker", "datetime", "decimal", "heapq"}
-    allowed |= {"itertools", "math"}
-    for name in ("policy", "operations", "answers", "funds", "forecast", "shortfall"):
-        assert set(imported(ROOT / "worker" / f"{name}.py")) <= allowed
+def _room_of(module: str) -> str | None:
+    """The room of `worker` that a dotted module belongs to; a root module is a room of its own."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "worker" and len(parts) > 1 else None
+
+
+def _rooms_imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.ImportFrom) and node.module == "worker":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from filter(None, [_room_of(node.module or "")])
+        elif isinstance(node, ast.Import):
+            yield from filter(None, (_room_of(alias.name) for alias in node.names))
+
+
+def _room(file: Path) -> str:
+    parts = file.relative_to(ROOT / "worker").parts
+    return parts[0] if len(parts) > 1 else file.stem
+
+
+def test_every_room_of_the_worker_stands_in_the_table():
+    """A new folder or root module must be given its arrows."""
+    assert {_room(file) for file in files("worker")} - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_the_table_of_arrows_has_no_circle():
+    """Each room can be read after the rooms that it imports."""
+    list(TopologicalSorter(MAY_IMPORT).static_order())
+
+
+def test_rooms_of_the_worker_import_one_way():
+    """Only what the table allows."""
+    wrong = {
+        f"{file.relative_to(ROOT)} imports worker.{room}"
+        for file in files("worker")
+        for room in _rooms_imported(file)
+        if _room(file) != "__init__" and room not in MAY_IMPORT[_room(file)] | {_room(file)}
+    }
+    assert wrong == set()
+
+
+def test_rules_are_pure():
+    """No I/O, no clock, no random: every file in `worker/rules/`, and any that comes."""
+    wrong = {
+        f"{file.name} imports {name}"
+        for file in files("worker/rules")
+        for name in imported(file)
+        if name not in PURE
+    }
+    assert wrong == set()
+    asked = {
+        f"{file.name}:{node.lineno} {node.attr}"
+        for file in files("worker/rules")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Attribute) and node.attr in {"now", "today", "utcnow", "time"}
+        if isinstance(node.value, ast.Name) and node.value.id in {"datetime", "date", "time"}
+    }
+    assert asked == set(), "a clock"
+    opened = {
+        f"{file.name}:{node.lineno} {node.id}"
+        for file in files("worker/rules")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Name) and node.id in {"open", "print", "input", "__import__"}
+    }
+    assert opened == set(), "I/O"
 
 
 def test_no_function_is_long():
@@ -114,7 +215,11 @@ def test_no_function_is_long():
         for file in files(room)
         for node in ast.walk(tree(file))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for lines in [(node.end_lineno or 0) - min([node.lineno, *(d.lineno for d in node.decorator_list)]) + 1]
+        for lines in [
+            (node.end_lineno or 0)
+            - min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            + 1
+        ]
         if lines >= LONGEST_FUNCTION
     ]
     assert long == []
@@ -124,7 +229,7 @@ def test_a_step_fits_one_screen():
     """The class that performs it."""
     [executor] = [
         node
-        for node in tree(ROOT / "worker" / "executor.py").body
+        for node in tree(ROOT / "worker" / "turns" / "executor.py").body
         if isinstance(node, ast.ClassDef) and node.name == "Executor"
     ]
     assert (executor.end_lineno or 0) - executor.lineno + 1 <= SCREEN
@@ -140,7 +245,9 @@ def test_tasks_have_bodies_of_ten_lines():
 
 def test_every_queue_has_a_consumer():
     """In the Procfile's one worker line; nothing is sent to a queue that nobody reads."""
-    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines() if ": " in line)
+    commands = dict(
+        line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines() if ": " in line
+    )
     words = shlex.split(commands["worker"])
     assert words[:4] == ["celery", "-A", "worker", "worker"]
     consumed = set(words[words.index("-Q") + 1].split(","))
@@ -152,7 +259,11 @@ def test_every_queue_has_a_consumer():
     for room in ("worker", "tasks"):
         for file in files(room):
             for node in ast.walk(tree(file)):
-                named = isinstance(node, ast.keyword) and node.arg == "queue" and isinstance(node.value, ast.Constant)
+                named = (
+                    isinstance(node, ast.keyword)
+                    and node.arg == "queue"
+                    and isinstance(node.value, ast.Constant)
+                )
                 assert not named or node.value.value in declared
 
 
@@ -169,9 +280,15 @@ def _names_in_python() -> set[str]:
     found = set()
     for file in files("worker"):
         for node in ast.walk(tree(file)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "key":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "key"
+            ):
                 found |= {
-                    one.value for one in node.args[1:2] if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                    one.value
+                    for one in node.args[1:2]
+                    if isinstance(one, ast.Constant) and isinstance(one.value, str)
                 }
     return found
 
@@ -179,7 +296,9 @@ def _names_in_python() -> set[str]:
 def test_every_key_has_its_sentence():
     """Names used in scripts and in Python are those of keys.NAMES, no more and no fewer."""
     in_lua = {name for text in lua().values() for name in re.findall(r"\bkey\('(\w+)'", text)}
-    assert not [text for text in lua().values() if re.search(r"\bkey\((?!'|name, first|text)", text)]
+    assert not [
+        text for text in lua().values() if re.search(r"\bkey\((?!'|name, first|text)", text)
+    ]
     assert in_lua | _names_in_python() == set(keys.NAMES)
     assert in_lua == set(keys.NAMES), "every key is written by a script"
     for name, sentence in keys.NAMES.items():
@@ -190,17 +309,19 @@ def test_scripts_build_every_key_from_their_room():
     """No key is spelled out: the hash tag keeps one supplier in one slot."""
     for name, text in lua().items():
         commands = re.findall(r"redis\.p?call\('([A-Z]+)'(?:, ([^,)]+))?", text)
-        spelled = [(verb, first) for verb, first in commands if first.startswith("'") and verb != "INFO"]
+        spelled = [
+            (verb, first) for verb, first in commands if first.startswith("'") and verb != "INFO"
+        ]
         assert spelled == [], name
-        assert "KEYS[" not in text or name == "prelude"
+        assert "KEYS[" not in text or name == "lib/prelude"
 
 
 def test_every_script_is_run_and_every_run_has_its_script():
-    """Names of the files beside scripts.py."""
+    """Names of the files in `scripts/`; those in `scripts/lib/` are parts of each."""
     ran = set()
     for file in files("worker"):
         ran |= set(re.findall(r"scripts\.run\(\s*\"(\w+)\"", file.read_text(encoding="utf-8")))
-    assert ran == set(lua()) - {"prelude", "lanes", "funds"}
+    assert ran == set(lua()) - {name for name in lua() if name.startswith("lib/")}
 
 
 def _strings(room: str) -> set[str]:
@@ -214,7 +335,9 @@ def _strings(room: str) -> set[str]:
 
 def test_every_reason_is_used():
     """The list is closed, and nothing in it is idle."""
-    used = _strings("worker") | {word for text in lua().values() for word in re.findall(r"'(\w+)'", text)}
+    used = _strings("worker") | {
+        word for text in lua().values() for word in re.findall(r"'(\w+)'", text)
+    }
     assert {reason for reason in REASONS if reason not in used} == set()
     assert len(set(REASONS)) == len(REASONS)
 
@@ -227,7 +350,11 @@ def test_no_reason_is_invented():
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
                 place = {"Rejected": 0, "Refused": 0, "_die": 1, "_letter_beside": 1}.get(name)
-                if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
+                if (
+                    place is not None
+                    and len(node.args) > place
+                    and isinstance(node.args[place], ast.Constant)
+                ):
                     said.add(node.args[place].value)
     assert said <= set(REASONS)
     assert len(said) > 8
@@ -242,7 +369,11 @@ def test_every_module_says_what_it_is():
 
 def test_dead_letters_leave_only_by_a_word():
     """No script expires one: an age is set on withdraw marks alone (invariant 8)."""
-    expiring = {name for name, text in lua().items() if re.search(r"'(EX|PX|EXPIRE|PEXPIRE|EXPIREAT)'", text)}
+    expiring = {
+        name
+        for name, text in lua().items()
+        if re.search(r"'(EX|PX|EXPIRE|PEXPIRE|EXPIREAT)'", text)
+    }
     assert expiring == {"mark"}
     assert dead_letters.__doc__
 

@@ -21,14 +21,20 @@ LANES = (("relograde", None), ("relograde", "a"))
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=1, relograde_keys=tuple(KEYS.values()), initial={"relograde": {"rate_limit": 0}}) as running:
+    with Sandbox(
+        seed=1, relograde_keys=tuple(KEYS.values()), initial={"relograde": {"rate_limit": 0}}
+    ) as running:
         yield running
 
 
 class Desk:
-    """A worker's parts on a clock that the test moves; the supplier has its own clock and its own books."""
+    """A worker's parts on a clock that the test moves; the supplier has its own clock and its own
+    books.
+    """
 
-    def __init__(self, client: Any, policies: Any, clock: Clock, sandbox: Sandbox, **limits: Any) -> None:
+    def __init__(
+        self, client: Any, policies: Any, clock: Clock, sandbox: Sandbox, **limits: Any
+    ) -> None:
         self.clock, self.sandbox = clock, sandbox
         self.ledger = make_ledger(client, policies, clock, accounts=True, synced=True, **limits)
         self.views = Views(self.ledger, LANES)
@@ -43,12 +49,19 @@ class Desk:
         lane = ("relograde", account)
         return Account(self.ledger, lane, self.clients[lane], requeues=requeues)
 
-    def order(self, name: str, after: float = 0.0, account: str | None = None, **changed: Any) -> str:
+    def order(
+        self, name: str, after: float = 0.0, account: str | None = None, **changed: Any
+    ) -> str:
         """An order in both books; its deadline comes `after` seconds after that of others."""
         made = {"behaviour": "finished", "amount": "30", "account_key": KEYS[account], **changed}
         created = START - 3600 + after
         self.sandbox.create("relograde", order_id=name, created_at=iso(created), **made)
-        told = {"amount": "30", "currency": "EUR", "created_at": created, "deadline_at": created + 86400}
+        told = {
+            "amount": "30",
+            "currency": "EUR",
+            "created_at": created,
+            "deadline_at": created + 86400,
+        }
         self.ledger.open(an_order(name, account=account, accepted_at=self.clock(), **told))
         return name
 
@@ -78,7 +91,9 @@ class Desk:
         return f"{order.state} {order.reason or ''}".strip() if order else "gone"
 
     def minutes(self, number: int, *accounts: Account) -> None:
-        """A worker's seconds go by, and one more, since a step that follows another at once is due a moment later."""
+        """A worker's seconds go by, and one more, since a step that follows another at once is due
+        a moment later.
+        """
         for _ in range(number * 60 + 1):
             self.clock.advance(1)
             for account in accounts:
@@ -179,7 +194,9 @@ def test_with_the_switch_letters_come_back_in_deadline_order(desk: Desk) -> None
 
 
 def put_back_two_of_three(desk: Desk) -> Account:
-    """All three have died for want of money; then there is enough for two, which a look puts back."""
+    """All three have died for want of money; then there is enough for two, which a look puts
+    back.
+    """
     account = desk.account(requeues=True)
     broke(desk, "29", "A", "B")
     desk.work()
@@ -192,12 +209,18 @@ def put_back_two_of_three(desk: Desk) -> Account:
 
 
 def test_money_is_not_given_twice(desk: Desk) -> None:
-    """What was put back and is not confirmed yet has its claim on the balance when the next look comes."""
+    """What was put back and is not confirmed yet has its claim on the balance when the next look
+    comes.
+    """
     account = put_back_two_of_three(desk)
     for _ in range(2):
         desk.clock.advance(LOOK_EVERY)
         account.turn()
-    assert [desk.state(name) for name in ("first", *"AB")] == ["accepted", "accepted", "dead insufficient_balance"]
+    assert [desk.state(name) for name in ("first", *"AB")] == [
+        "accepted",
+        "accepted",
+        "dead insufficient_balance",
+    ]
 
 
 class Struck(Scripts):
@@ -213,12 +236,16 @@ class Struck(Scripts):
 
 
 def test_money_that_is_spent_beside_a_look_is_given_to_nobody(desk: Desk) -> None:
-    """Two of three are put back; another worker confirms one of them when the next look has just been settled."""
+    """Two of three are put back; another worker confirms one of them when the next look has just
+    been settled.
+    """
     put_back_two_of_three(desk)
     assert desk.executor.step("relograde", "first") == "read_created"
     desk.clock.advance(LOOK_EVERY)
     client = desk.ledger.scripts.client
-    desk.ledger.scripts = Struck(client, "test", clock=desk.clock, run_id=lambda: "run-1", server=Server(synced=True))
+    desk.ledger.scripts = Struck(
+        client, "test", clock=desk.clock, run_id=lambda: "run-1", server=Server(synced=True)
+    )
     desk.ledger.scripts.confirm = lambda: desk.executor.step("relograde", "first")
     desk.account(requeues=True).turn()
     states = [desk.state(name) for name in ("first", *"AB")]
@@ -269,7 +296,9 @@ def test_a_letter_without_an_amount_stays(desk: Desk) -> None:
     account = desk.account(requeues=True)
     desk.sandbox.settings({"relograde": {"balance": {"EUR": "29"}}})
     at = iso(START - 3600)
-    desk.sandbox.create("relograde", "finished", order_id="R", amount="30", account_key=KEYS[None], created_at=at)
+    desk.sandbox.create(
+        "relograde", "finished", order_id="R", amount="30", account_key=KEYS[None], created_at=at
+    )
     desk.ledger.open(an_order("R"))
     assert desk.work() == ["R dead"]
     desk.sandbox.top_up(EUR="1000")
@@ -294,11 +323,13 @@ def test_a_process_that_dies_after_its_look_loses_nothing(desk: Desk) -> None:
     assert desk.state("A") == desk.state("first") == "confirmed"
 
 
-# --- the probe of a key ---------------------------------------------------------------------------------------------
+# --- the probe of a key ---------------------------------------------------------------------------
 
 
 def test_the_accounts_test_a_wrong_key(desk: Desk) -> None:
-    """No order is spent on it while it is wrong; the other lane does not notice; then all go by their deadlines."""
+    """No order is spent on it while it is wrong; the other lane does not notice; then all go by
+    their deadlines.
+    """
     desk.sandbox.settings({"relograde": {"invalid_keys": ["key-1"]}})
     for number, name in enumerate("CBA"):
         desk.order(name, after=-float(number))

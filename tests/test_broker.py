@@ -1,4 +1,7 @@
-"""What our transport saves. What it reads is in test_consumer.py, what it does without a server in test_servers.py."""
+"""What our transport saves.
+
+What it reads is in test_consumer.py, what it does without a server in test_servers.py.
+"""
 
 from kombu import Connection
 

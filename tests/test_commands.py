@@ -1,4 +1,6 @@
-"""`celery -A worker orders | dead-letters | lanes | doctor`: exit codes, the JSON of the contract, text for people."""
+"""`celery -A worker orders | dead-letters | lanes | doctor`: exit codes, the JSON of the contract,
+text for people.
+"""
 
 import json
 import os
@@ -25,9 +27,8 @@ from schemas.order import STATES, Order
 from worker import settings as settings_module
 from worker.commands.dead_letters import dead_letters
 from worker.commands.doctor import doctor, server_problems, settings_problems
-from worker.commands.gauges import registry
 from worker.commands.lanes import lanes
-from worker.commands.metrics import metrics
+from worker.commands.metrics import metrics, registry
 from worker.commands.orders import orders
 from worker.ledger.lane_calls import ACCOUNT, LaneCalls
 from worker.ledger.reads.backlog import Backlog
@@ -40,23 +41,34 @@ from worker.settings import load
 
 ROOT = Path(__file__).parents[1]
 HEX = "5499362b1fb35e73548b45af"
-GROUPS = {"orders": orders, "dead-letters": dead_letters, "lanes": lanes, "doctor": doctor, "metrics": metrics}
+GROUPS = {
+    "orders": orders,
+    "dead-letters": dead_letters,
+    "lanes": lanes,
+    "doctor": doctor,
+    "metrics": metrics,
+}
 BRIEF = {
-    "supplier", "order_id", "account", "reference", "state", "reason", "attempts", "created_at", "accepted_at",
-    "deadline_at", "next_look_at", "last_sent_at", "unresolved", "inferred", "tracking_code", "tracking_url",
+    "supplier", "order_id", "account", "reference", "state", "reason", "attempts", "created_at",
+    "accepted_at",
+    "deadline_at", "next_look_at", "last_sent_at", "unresolved", "inferred", "tracking_code",
+    "tracking_url",
     "lines_total", "lines_finished", "outcome_delivered",
 }  # fmt: skip
 LETTER = {"key", "reason", "detail", "since", "deadline_at", "amount", "currency"}
 FORECAST = {
-    "minimum_slack_seconds", "predicted_misses", "predicted_misses_if_pending", "first_miss_at", "lanes", "money",
+    "minimum_slack_seconds", "predicted_misses", "predicted_misses_if_pending", "first_miss_at",
+    "lanes", "money",
     "exact",
 }  # fmt: skip
 FORECAST_LANE = {
-    "calls_per_minute", "held", "to_confirm", "predicted_misses", "predicted_misses_if_pending", "first_miss_at",
+    "calls_per_minute", "held", "to_confirm", "predicted_misses", "predicted_misses_if_pending",
+    "first_miss_at",
     "done_at", "spare_seconds", "release_before", "first_miss_if_held_at", "exact",
 }  # fmt: skip
 MONEY = {
-    "lane", "currency", "orders", "amount", "orders_without_amount", "orders_waiting", "orders_lost", "balance",
+    "lane", "currency", "orders", "amount", "orders_without_amount", "orders_waiting",
+    "orders_lost", "balance",
     "balance_at", "missing", "top_up_before", "exact",
 }  # fmt: skip
 STATS = {"states", "dead_letters", "lanes", "minimum_slack_seconds", "predicted_misses"}
@@ -76,7 +88,9 @@ class Terminal:
     """Runs a command as a person would, in this process."""
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        done = CliRunner().invoke(GROUPS[words[0]], list(words[1:]), prog_name=f"celery -A worker {words[0]}")
+        done = CliRunner().invoke(
+            GROUPS[words[0]], list(words[1:]), prog_name=f"celery -A worker {words[0]}"
+        )
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert done.exit_code == code, done.output
         self.error = done.stderr
@@ -120,10 +134,22 @@ def ago(**passed: float) -> str:
     return (datetime.now(UTC) - timedelta(**passed)).isoformat()
 
 
-def confirm(run: Terminal, order_id: str = "T-1", created_at: str | None = None, **more: str) -> str:
+def confirm(
+    run: Terminal, order_id: str = "T-1", created_at: str | None = None, **more: str
+) -> str:
     options = [word for name, value in more.items() for word in (f"--{name}", value)]
     made = created_at or ago(minutes=1)
-    return run("orders", "confirm", "relograde", order_id, "--reference", "r-1", "--created-at", made, *options)
+    return run(
+        "orders",
+        "confirm",
+        "relograde",
+        order_id,
+        "--reference",
+        "r-1",
+        "--created-at",
+        made,
+        *options,
+    )
 
 
 def dead(run: Terminal, here: Service, *order_ids: str) -> None:
@@ -135,11 +161,13 @@ def dead(run: Terminal, here: Service, *order_ids: str) -> None:
 
 def kept(here: Service) -> str:
     """A refused message; its key."""
-    here.doors.receive("orders.confirm", (), {"supplier": "relograde", "order_id": "T-bad", "reference": "r"})
+    here.doors.receive(
+        "orders.confirm", (), {"supplier": "relograde", "order_id": "T-bad", "reference": "r"}
+    )
     return str(here.views.letters("invalid_message")[-1]["key"])
 
 
-# --- orders -----------------------------------------------------------------------------------------------------
+# --- orders ---------------------------------------------------------------------------------------
 
 
 def test_orders_confirm_accepts_and_shows(run):
@@ -154,7 +182,9 @@ def test_orders_confirm_accepts_and_shows(run):
     assert [set(entry) >= {"at", "event"} for entry in shown["timeline"]] == [True]
     for name in ("created_at", "accepted_at", "deadline_at", "next_look_at"):
         assert TIME.fullmatch(shown[name]), name
-    created, deadline = (datetime.fromisoformat(shown[name]) for name in ("created_at", "deadline_at"))
+    created, deadline = (
+        datetime.fromisoformat(shown[name]) for name in ("created_at", "deadline_at")
+    )
     assert deadline - created == timedelta(days=1)
 
 
@@ -162,11 +192,29 @@ def test_orders_confirm_accepts_and_shows(run):
     ("words", "said"),
     [
         (["relograde", "T-1", "--reference", "r"], "created_at: "),
-        (["relograde", "a b", "--reference", "r", "--created-at", "2027-01-01T00:00:00Z"], "order_id: "),
-        (["relograde", "T-1", "--reference", "r", "--created-at", "2027-01-01T00:00:00"], "created_at: "),
-        (["relograde", "T-1", "--reference", "r", "--created-at", "2999-01-01T00:00:00Z"], "created_at: "),
         (
-            ["relograde", "T-1", "--reference", "r", "--created-at", "2026-01-01T00:00:00Z", "--account", "x"],
+            ["relograde", "a b", "--reference", "r", "--created-at", "2027-01-01T00:00:00Z"],
+            "order_id: ",
+        ),
+        (
+            ["relograde", "T-1", "--reference", "r", "--created-at", "2027-01-01T00:00:00"],
+            "created_at: ",
+        ),
+        (
+            ["relograde", "T-1", "--reference", "r", "--created-at", "2999-01-01T00:00:00Z"],
+            "created_at: ",
+        ),
+        (
+            [
+                "relograde",
+                "T-1",
+                "--reference",
+                "r",
+                "--created-at",
+                "2026-01-01T00:00:00Z",
+                "--account",
+                "x",
+            ],
             "account: ",
         ),
         (["logitrail", "T-1", "--reference", "r"], "order_id: "),
@@ -198,7 +246,9 @@ def test_orders_list_is_newest_first(run, here):
     assert all(set(row) == BRIEF for row in rows)
     assert (rows[0]["deadline_at"], rows[0]["created_at"]) == (None, None)
     assert [row["order_id"] for row in run.json("orders", "list", "--state", "dead")] == ["T-dead"]
-    assert [row["order_id"] for row in run.json("orders", "list", "--supplier", "logitrail")] == [HEX]
+    assert [row["order_id"] for row in run.json("orders", "list", "--supplier", "logitrail")] == [
+        HEX
+    ]
     assert len(run.json("orders", "list", "--limit", "2")) == 2
     table = run("orders", "list").splitlines()
     assert len(table) == 6
@@ -227,7 +277,10 @@ def test_orders_stats_counts_everything(run, here):
     assert set(stats["lanes"]) == {"relograde", "logitrail"}
     assert all(set(lane) >= LANE for lane in stats["lanes"].values())
     assert stats["lanes"]["relograde"]["calls_per_minute"] == 50
-    assert (stats["lanes"]["logitrail"]["calls_per_minute"], stats["lanes"]["logitrail"]["calls_left"]) == (0, None)
+    assert (
+        stats["lanes"]["logitrail"]["calls_per_minute"],
+        stats["lanes"]["logitrail"]["calls_left"],
+    ) == (0, None)
     assert 0 < stats["minimum_slack_seconds"] <= 86400 - 60 - 30
     assert stats["predicted_misses"] == 0
     assert "minimum slack seconds" in run("orders", "stats")
@@ -241,11 +294,15 @@ def test_the_lanes_of_orders_stats_have_exactly_the_keys_of_the_contract(run):
 def test_stats_of_nothing(run):
     """Slack is null when nothing waits."""
     stats = run.json("orders", "stats")
-    assert (stats["minimum_slack_seconds"], stats["predicted_misses"], stats["dead_letters"]) == (None, 0, {})
+    assert (stats["minimum_slack_seconds"], stats["predicted_misses"], stats["dead_letters"]) == (
+        None,
+        0,
+        {},
+    )
     assert set(stats["states"].values()) == {0}
 
 
-# --- foresight --------------------------------------------------------------------------------------------------
+# --- foresight ------------------------------------------------------------------------------------
 
 
 def unpaid(run: Terminal, here: Service, *amounts: str | None, currency: str = "EUR") -> None:
@@ -268,7 +325,12 @@ def test_a_forecast_of_nothing(run):
     assert set(seen) == FORECAST
     assert set(seen["lanes"]) == {"relograde", "logitrail"}
     assert all(set(lane) == FORECAST_LANE for lane in seen["lanes"].values())
-    assert (seen["predicted_misses"], seen["first_miss_at"], seen["money"], seen["exact"]) == (0, None, [], True)
+    assert (seen["predicted_misses"], seen["first_miss_at"], seen["money"], seen["exact"]) == (
+        0,
+        None,
+        [],
+        True,
+    )
     assert "relograde: no order waits for a confirm" in run("orders", "forecast")
 
 
@@ -289,14 +351,19 @@ def test_a_forecast_says_what_will_be_confirmed(run):
     said = f"the one order that waits {said}"
     assert re.search(said, run("orders", "forecast"))
     confirm(run, "T-2")
-    assert "none of 2 orders will miss its deadline at 50 calls a minute: done" in run("orders", "forecast")
+    assert "none of 2 orders will miss its deadline at 50 calls a minute: done" in run(
+        "orders", "forecast"
+    )
 
 
 def test_a_forecast_says_that_the_only_one_will_be_missed(run):
     """Of one there are no others."""
     confirm(run, "T-1", ago(days=2))
     text = run("orders", "forecast")
-    assert "relograde: the one order that waits will miss its deadline at 50 calls a minute, the first" in text
+    assert (
+        "relograde: the one order that waits will miss its deadline at 50 calls a minute, the first"
+        in text
+    )
 
 
 def test_a_forecast_says_what_will_be_missed(run):
@@ -306,7 +373,10 @@ def test_a_forecast_says_what_will_be_missed(run):
     seen = run.json("orders", "forecast")
     assert (seen["predicted_misses"], seen["lanes"]["relograde"]["to_confirm"]) == (2, 52)
     assert TIME.fullmatch(seen["first_miss_at"])
-    said = f"2 of 52 orders will miss their deadline at 50 calls a minute, the first {seen['first_miss_at']}"
+    said = (
+        "2 of 52 orders will miss their deadline at 50 calls a minute, the first "
+        f"{seen['first_miss_at']}"
+    )
     text = run("orders", "forecast")
     assert f"relograde: {said}\n" in text
     assert seen["predicted_misses_if_pending"] == 7
@@ -320,9 +390,14 @@ def test_a_forecast_of_a_held_lane_says_until_when_to_release_it(run):
     assert "relograde: no order waits for a confirm" in run("orders", "forecast")
     confirm(run, "T-1")
     text = run("orders", "forecast")
-    said = "the one order that waits will not miss its deadline at 50 calls a minute, once the lane is released: done"
+    said = (
+        "the one order that waits will not miss its deadline at 50 calls a minute, once "
+        "the lane is released: done"
+    )
     assert said in text
-    assert re.search(r"held, and while it is all are lost, the first \S+Z; release it before \S+Z\n", text)
+    assert re.search(
+        r"held, and while it is all are lost, the first \S+Z; release it before \S+Z\n", text
+    )
     confirm(run, "T-2", ago(days=2))
     run("orders", "withdraw", "relograde", "T-1")
     assert "release it" not in run("orders", "forecast"), "there is nothing left to save"
@@ -334,11 +409,20 @@ def test_a_forecast_says_what_to_top_up(run, here):
     unpaid(run, here, None, "5.10", currency="USD")
     [nothing, euro, dollar] = run.json("orders", "forecast")["money"]
     assert set(euro) == MONEY
-    assert (euro["lane"], euro["currency"], euro["missing"], euro["orders"]) == ("relograde", "EUR", "1240.00", 2)
+    assert (euro["lane"], euro["currency"], euro["missing"], euro["orders"]) == (
+        "relograde",
+        "EUR",
+        "1240.00",
+        2,
+    )
     assert (dollar["missing"], nothing["orders_without_amount"]) == ("5.10", 1)
     text = run("orders", "forecast")
-    assert re.search(r"^relograde: top up 1,240.00 EUR before \S+Z or 2 orders are lost$", text, re.MULTILINE)
-    assert re.search(r"top up \(no currency\) before \S+Z or 1 order is lost; the amount of 1 is not known", text)
+    assert re.search(
+        r"^relograde: top up 1,240.00 EUR before \S+Z or 2 orders are lost$", text, re.MULTILINE
+    )
+    assert re.search(
+        r"top up \(no currency\) before \S+Z or 1 order is lost; the amount of 1 is not known", text
+    )
 
 
 def told(here: Service, amount: str) -> None:
@@ -357,7 +441,9 @@ def test_a_balance_that_is_there_pays(run, here):
     assert TIME.fullmatch(short["balance_at"])
     assert "top up 239.50 EUR" in run("orders", "forecast")
     told(here, "5000")
-    assert "the balance of 5,000 EUR pays for its dead letters: requeue them before" in run("orders", "forecast")
+    assert "the balance of 5,000 EUR pays for its dead letters: requeue them before" in run(
+        "orders", "forecast"
+    )
 
 
 def test_orders_that_wait_and_are_not_paid_for_want_money_too(run, here):
@@ -404,7 +490,14 @@ def test_metrics_are_printed_for_prometheus(run, here):
     assert values["countersign_money_missing", "EUR", "relograde"] == 1200
     assert values["countersign_orders_without_money", "EUR", "relograde"] == 1
     assert 86000 < values["countersign_minimum_slack_seconds",] < 86400
-    assert abs(values["countersign_top_up_before_timestamp_seconds", "EUR", "relograde"] - time.time() - 86310) < 60
+    assert (
+        abs(
+            values["countersign_top_up_before_timestamp_seconds", "EUR", "relograde"]
+            - time.time()
+            - 86310
+        )
+        < 60
+    )
 
 
 def test_metrics_of_a_held_lane_and_of_what_it_loses(run):
@@ -426,7 +519,10 @@ def test_metrics_are_served(here):
         broken = Views(Service(here.settings).ledger, here.lanes)
         away = connect("redis://127.0.0.1:9/0")
         broken.client = broken.scripts.client = away
-        assert generate_latest(registry(broken)).decode().splitlines()[-1] == "countersign_ledger_up 0.0"
+        assert (
+            generate_latest(registry(broken)).decode().splitlines()[-1]
+            == "countersign_ledger_up 0.0"
+        )
         away.close()
     finally:
         server.shutdown()
@@ -434,7 +530,9 @@ def test_metrics_are_served(here):
         thread.join()
 
 
-@pytest.mark.parametrize("address", ["9540", ":9540", "127.0.0.1:port", "127.0.0.1:99999", "203.0.113.7:9540"])
+@pytest.mark.parametrize(
+    "address", ["9540", ":9540", "127.0.0.1:port", "127.0.0.1:99999", "203.0.113.7:9540"]
+)
 def test_metrics_need_an_address_that_can_be_listened_on(run, address):
     """One line, exit code 1."""
     assert "--listen" in run.refused("metrics", "--listen", address)
@@ -444,7 +542,9 @@ def test_orders_withdraw(run):
     """Known or not seen yet: exit 0 when done."""
     confirm(run)
     assert run.json("orders", "withdraw", "relograde", "T-1") == {"result": "withdrawn"}
-    assert run.json("orders", "withdraw", "relograde", "T-9") == {"result": "withdrawn_before_confirm"}
+    assert run.json("orders", "withdraw", "relograde", "T-9") == {
+        "result": "withdrawn_before_confirm"
+    }
     assert run.json("orders", "show", "relograde", "T-1")["state"] == "withdrawn"
     assert confirm(run, "T-9") == "withdrawn\n"
 
@@ -456,7 +556,7 @@ def test_orders_withdraw_says_what_is_wrong_and_keeps_nothing(run, here):
     assert "order_id: " in said
 
 
-# --- dead letters -----------------------------------------------------------------------------------------------
+# --- dead letters ---------------------------------------------------------------------------------
 
 
 def test_dead_letters_list_has_the_keys_of_the_contract(run, here):
@@ -466,13 +566,23 @@ def test_dead_letters_list_has_the_keys_of_the_contract(run, here):
     order, message = run.json("dead-letters", "list")
     assert set(order) == BRIEF | LETTER
     assert set(message) >= LETTER
-    assert (order["key"], order["reason"], order["state"]) == ("relograde/T-1", "deadline_missed", "dead")
+    assert (order["key"], order["reason"], order["state"]) == (
+        "relograde/T-1",
+        "deadline_missed",
+        "dead",
+    )
     assert (order["amount"], order["currency"]) == ("9.90", "EUR")
     assert TIME.fullmatch(order["since"])
     assert TIME.fullmatch(order["deadline_at"])
-    assert (message["key"], message["reason"], message["order_id"]) == (key, "invalid_message", "T-bad")
+    assert (message["key"], message["reason"], message["order_id"]) == (
+        key,
+        "invalid_message",
+        "T-bad",
+    )
     assert message["detail"] == "created_at: Missing data for required field."
-    assert [row["key"] for row in run.json("dead-letters", "list", "--reason", "invalid_message")] == [key]
+    assert [
+        row["key"] for row in run.json("dead-letters", "list", "--reason", "invalid_message")
+    ] == [key]
     assert run.json("dead-letters", "list", "--reason", "gave_up") == []
     assert len(run("dead-letters", "list").splitlines()) == 3
     run("dead-letters", "list", "--reason", "bad luck", code=2)
@@ -485,7 +595,15 @@ def test_dead_letters_show(run, here):
     assert set(run.json("dead-letters", "show", "relograde/T-1")) == BRIEF | LETTER | {"timeline"}
     assert run.json("dead-letters", "show", kept(here))["body"]["kwargs"]["order_id"] == "T-bad"
     assert "deadline_missed" in run("dead-letters", "show", "relograde/T-1")
-    for key in ("relograde/T-2", "relograde/T-9", "message/99", "outcome/relograde.T-1.1", "outcome/x", "nonsense", ""):
+    for key in (
+        "relograde/T-2",
+        "relograde/T-9",
+        "message/99",
+        "outcome/relograde.T-1.1",
+        "outcome/x",
+        "nonsense",
+        "",
+    ):
         assert "no such dead letter" in run.refused("dead-letters", "show", key)
 
 
@@ -493,7 +611,9 @@ def test_requeue_one_and_several(run, here):
     """Each is asked about before it is confirmed; twice is an error and harmless."""
     dead(run, here, "T-1", "T-2", "T-3")
     assert run("dead-letters", "requeue", "relograde/T-1") == "relograde/T-1  requeued\n"
-    done = run.json("dead-letters", "requeue", "relograde/T-2", "relograde/T-1", "relograde/T-9", code=1)
+    done = run.json(
+        "dead-letters", "requeue", "relograde/T-2", "relograde/T-1", "relograde/T-9", code=1
+    )
     assert [(one["key"], one["requeued"]) for one in done] == [
         ("relograde/T-2", True),
         ("relograde/T-1", False),
@@ -509,10 +629,23 @@ def test_requeue_by_reason(run, here):
     """All with it, of one supplier if asked; a dry run changes nothing."""
     dead(run, here, "T-1", "T-2")
     rehearsed = run.json("dead-letters", "requeue", "--reason", "deadline_missed", "--dry-run")
-    assert [(one["key"], one["requeued"]) for one in rehearsed] == [("relograde/T-1", False), ("relograde/T-2", False)]
+    assert [(one["key"], one["requeued"]) for one in rehearsed] == [
+        ("relograde/T-1", False),
+        ("relograde/T-2", False),
+    ]
     assert len(run.json("dead-letters", "list")) == 2
-    assert run.json("dead-letters", "requeue", "--reason", "deadline_missed", "--supplier", "logitrail") == []
-    assert run("dead-letters", "requeue", "--reason", "deadline_missed", "--dry-run").count("would be requeued") == 2
+    assert (
+        run.json(
+            "dead-letters", "requeue", "--reason", "deadline_missed", "--supplier", "logitrail"
+        )
+        == []
+    )
+    assert (
+        run("dead-letters", "requeue", "--reason", "deadline_missed", "--dry-run").count(
+            "would be requeued"
+        )
+        == 2
+    )
     assert run("dead-letters", "requeue", "--reason", "deadline_missed").count("requeued") == 2
     assert run.json("dead-letters", "list") == []
 
@@ -536,7 +669,10 @@ def test_a_message_is_resolved_and_not_requeued(run, here):
     """Its body goes with it."""
     key = kept(here)
     assert "send it again" in run("dead-letters", "requeue", key, code=1)
-    assert run.json("dead-letters", "resolve", key, "--note", "told the shop") == {"key": key, "resolved": True}
+    assert run.json("dead-letters", "resolve", key, "--note", "told the shop") == {
+        "key": key,
+        "resolved": True,
+    }
     assert run.json("dead-letters", "list") == []
     assert "no such dead letter" in run.refused("dead-letters", "resolve", key, "--note", "again")
 
@@ -545,7 +681,10 @@ def test_resolve_closes_an_order_with_a_note(run, here):
     """It ends as resolved; a note is required; twice is an error."""
     dead(run, here, "T-1")
     run("dead-letters", "resolve", "relograde/T-1", code=2)
-    assert run("dead-letters", "resolve", "relograde/T-1", "--note", "refunded") == "relograde/T-1  resolved\n"
+    assert (
+        run("dead-letters", "resolve", "relograde/T-1", "--note", "refunded")
+        == "relograde/T-1  resolved\n"
+    )
     assert run.json("orders", "show", "relograde", "T-1")["state"] == "resolved"
     assert here.views.order("relograde", "T-1").note == "refunded"
     for key in ("relograde/T-1", "relograde/T-9", "outcome/relograde.T-1.1", "nonsense"):
@@ -556,7 +695,11 @@ def test_an_undeliverable_outcome_is_a_letter_like_any_other(run, here):
     """Listed, shown, requeued, resolved under `outcome/ID`."""
     confirm(run)
     here.scripts.run(
-        "settle", "relograde", channel="task", deliveries=[{"id": "T-1", "sequence": 1, "delay": 1.0}], give_up=0.0
+        "settle",
+        "relograde",
+        channel="task",
+        deliveries=[{"id": "T-1", "sequence": 1, "delay": 1.0}],
+        give_up=0.0,
     )
     [letter] = run.json("dead-letters", "list")
     assert set(letter) >= LETTER
@@ -567,13 +710,16 @@ def test_an_undeliverable_outcome_is_a_letter_like_any_other(run, here):
     assert run.json("orders", "show", "relograde", "T-1")["outcome_delivered"] is False
 
 
-# --- lanes ------------------------------------------------------------------------------------------------------
+# --- lanes ----------------------------------------------------------------------------------------
 
 
 def test_lanes_are_held_and_released(run):
     """With a note for those who come later; every lane is shown."""
     assert {row["lane"] for row in run.json("lanes", "show")} == {"relograde", "logitrail"}
-    assert run.json("lanes", "hold", "relograde", "--note", "key is changed") == {"lane": "relograde", "held": True}
+    assert run.json("lanes", "hold", "relograde", "--note", "key is changed") == {
+        "lane": "relograde",
+        "held": True,
+    }
     held, free = run.json("lanes", "show")
     assert set(held) >= LANE | {"lane"}
     assert (held["held"], held["cause"], held["note"]) == (True, "person", "key is changed")
@@ -588,13 +734,19 @@ def test_lanes_are_held_and_released(run):
 
 def test_pages_are_put_off_and_on(run):
     """A person's word, in either direction; there is nothing to say of a lane without pages."""
-    assert {row["lane"]: row["pages"] for row in run.json("lanes", "show")} == {"relograde": "on", "logitrail": None}
+    assert {row["lane"]: row["pages"] for row in run.json("lanes", "show")} == {
+        "relograde": "on",
+        "logitrail": None,
+    }
     assert run.json("lanes", "pages", "relograde", "off") == {"lane": "relograde", "pages": "off"}
     off = run.json("lanes", "show")[0]
     assert off["pages"] == "off"
     assert off["pages_since"].endswith("Z")
     assert run("lanes", "pages", "relograde", "on") == "relograde  pages on\n"
-    assert (run.json("lanes", "show")[0]["pages"], run.json("lanes", "show")[0]["pages_since"]) == ("on", None)
+    assert (run.json("lanes", "show")[0]["pages"], run.json("lanes", "show")[0]["pages_since"]) == (
+        "on",
+        None,
+    )
     assert "no pages are used for logitrail" in run.refused("lanes", "pages", "logitrail", "on")
     run("lanes", "pages", "relograde", "perhaps", code=2)
 
@@ -620,7 +772,7 @@ def test_accounts_are_lanes(here, environment):
     service().client.close()
 
 
-# --- doctor -----------------------------------------------------------------------------------------------------
+# --- doctor ---------------------------------------------------------------------------------------
 
 
 def test_doctor_finds_nothing_on_a_safe_server(run):
@@ -668,7 +820,10 @@ UNSAFE = [
     ({"LOGITRAIL_SECRET": ""}, "LOGITRAIL_SECRET"),
     ({"RELOGRADE_URL": "http://connect.example"}, "RELOGRADE_URL"),
     ({"LOGITRAIL_URLS": "https://a.example,http://b.example"}, "LOGITRAIL_URLS"),
-    ({"RELOGRADE_URL": "https://connect.example", "RELOGRADE_READ_TIMEOUT": "30"}, "RELOGRADE_READ_TIMEOUT"),
+    (
+        {"RELOGRADE_URL": "https://connect.example", "RELOGRADE_READ_TIMEOUT": "30"},
+        "RELOGRADE_READ_TIMEOUT",
+    ),
     ({"RELOGRADE_CALLS_PER_MINUTE": "61"}, "RELOGRADE_CALLS_PER_MINUTE"),
     ({"RELOGRADE_CALLS_PER_MINUTE": "0"}, "RELOGRADE_CALLS_PER_MINUTE"),
     ({"RELOGRADE_DEADLINE_MARGIN_SECONDS": "4"}, "RELOGRADE_DEADLINE_MARGIN_SECONDS"),
@@ -689,7 +844,9 @@ def test_doctor_names_an_unsafe_setting(environment, variables, named):
 
 def _map(**fields: str) -> bytes:
     texts = [text for pair in fields.items() for text in pair]
-    return f"%{len(fields)}\r\n".encode() + b"".join(f"${len(text)}\r\n{text}\r\n".encode() for text in texts)
+    return f"%{len(fields)}\r\n".encode() + b"".join(
+        f"${len(text)}\r\n{text}\r\n".encode() for text in texts
+    )
 
 
 class OldServer:
@@ -706,7 +863,10 @@ class OldServer:
         sock, _ = self._listener.accept()
         with sock, sock.makefile("rwb") as stream:
             while line := stream.readline():
-                words = [stream.read(int(stream.readline()[1:]) + 2)[:-2].upper() for _ in range(int(line[1:]))]
+                words = [
+                    stream.read(int(stream.readline()[1:]) + 2)[:-2].upper()
+                    for _ in range(int(line[1:]))
+                ]
                 stream.write(self._answer(words))
                 stream.flush()
 
@@ -715,7 +875,9 @@ class OldServer:
             text = f"# Server\r\nredis_version:{self.version}\r\n".encode()
             return b"$%d\r\n%s\r\n" % (len(text), text)
         if words[0] == b"CONFIG":
-            return _map(appendonly="yes", appendfsync="everysec") if words[2] == b"APPEND*" else _map()
+            return (
+                _map(appendonly="yes", appendfsync="everysec") if words[2] == b"APPEND*" else _map()
+            )
         if words[0] == b"HELLO":
             return b"%1\r\n$5\r\nproto\r\n:3\r\n"
         return b"+PONG\r\n" if words[0] == b"PING" else b"+OK\r\n"
@@ -757,12 +919,16 @@ def test_commands_say_in_one_line_that_the_ledger_is_away(environment):
     service.cache_clear()
 
 
-# --- as it is typed -----------------------------------------------------------------------------------------------
+# --- as it is typed -------------------------------------------------------------------------------
 
 
 def test_the_commands_are_those_of_celery(here, redis_url):
     """`celery -A worker …` finds them, and prints nothing but what was asked for."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(settings_module.PREFIXES)}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(settings_module.PREFIXES)
+    }
     done = subprocess.run(
         [str(Path(sys.executable).parent / "celery"), "-A", "worker", "orders", "stats", "--json"],
         cwd=ROOT,

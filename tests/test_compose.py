@@ -1,4 +1,7 @@
-"""The containers run what the Procfile runs, on a Redis that forgets nothing. Checked without an engine."""
+"""The containers run what the Procfile runs, on a Redis that forgets nothing.
+
+Checked without an engine.
+"""
 
 import json
 import shlex
@@ -25,12 +28,16 @@ def services() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def procfile() -> dict[str, list[str]]:
-    lines = (line.partition(":") for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
+    lines = (
+        line.partition(":") for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
+    )
     return {name: shlex.split(command) for name, _, command in lines}
 
 
 def test_the_file_follows_the_compose_specification(tmp_path: Path) -> None:
-    """The schema comes with the checker, so this needs no network; a file that breaks it is refused."""
+    """The schema comes with the checker, so this needs no network; a file that breaks it is
+    refused.
+    """
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     good = subprocess.run([*command, str(COMPOSE)], capture_output=True, text=True, check=False)
     assert good.returncode == 0, good.stdout + good.stderr
@@ -39,14 +46,18 @@ def test_the_file_follows_the_compose_specification(tmp_path: Path) -> None:
     assert subprocess.run([*command, str(broken)], capture_output=True, check=False).returncode == 1
 
 
-def test_every_service_runs_a_line_of_the_procfile(services: dict[str, Any], procfile: dict[str, list[str]]) -> None:
+def test_every_service_runs_a_line_of_the_procfile(
+    services: dict[str, Any], procfile: dict[str, list[str]]
+) -> None:
     """Word for word, and every line has its service."""
     ours = {name: service["command"] for name, service in services.items() if name not in NOT_OURS}
     assert ours == procfile
 
 
 def test_the_image_by_itself_is_a_worker(procfile: dict[str, list[str]]) -> None:
-    """`docker run` without a command does what the Procfile's worker does; the last stage is the application's."""
+    """`docker run` without a command does what the Procfile's worker does; the last stage is the
+    application's.
+    """
     last_stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("FROM ")[-1]
     assert last_stage.startswith("base AS app")
     command = next(line for line in last_stage.splitlines() if line.startswith("CMD "))
@@ -67,14 +78,18 @@ def test_redis_forgets_and_evicts_nothing(services: dict[str, Any]) -> None:
 
 
 def test_a_worker_may_be_multiplied_and_may_finish_its_calls(services: dict[str, Any]) -> None:
-    """No fixed name or port that a second one would collide with, and time to end the call in hand."""
+    """No fixed name or port that a second one would collide with, and time to end the call in
+    hand.
+    """
     worker = services["worker"]
     assert not {"container_name", "ports", "hostname"} & set(worker)
     assert int(worker["stop_grace_period"].removesuffix("s")) >= 75
 
 
 def test_flower_has_a_password_and_no_supplier_key(services: dict[str, Any]) -> None:
-    """Compose refuses to start without the password; Flower is given nothing else that is secret."""
+    """Compose refuses to start without the password; Flower is given nothing else that is
+    secret.
+    """
     environment = services["flower"]["environment"]
     assert environment["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
     assert set(environment) == {"REDIS_URL", "FLOWER_BASIC_AUTH"}
@@ -85,7 +100,9 @@ def test_flower_has_a_password_and_no_supplier_key(services: dict[str, Any]) -> 
 def test_every_image_is_pinned(services: dict[str, Any]) -> None:
     """A version down to the patch: the same file must mean the same thing next year."""
     bases = [
-        line.split()[1] for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if "FROM " in line
+        line.split()[1]
+        for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+        if "FROM " in line
     ]
     foreign = [service["image"] for service in services.values() if "build" not in service]
     pinned = [image for image in [*bases, *foreign] if image != "base"]

@@ -1,4 +1,6 @@
-"""A real worker on a real Redis: whatever lies in its queue becomes an order or a dead letter, and it goes on."""
+"""A real worker on a real Redis: whatever lies in its queue becomes an order or a dead letter, and
+it goes on.
+"""
 
 import base64
 import json
@@ -50,12 +52,26 @@ def on_database(url: str, number: int) -> str:
 
 def confirm(order_id: str = "T-1", **changed: Any) -> dict[str, Any]:
     created = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-    return {"supplier": "relograde", "order_id": order_id, "reference": "shop-1", "created_at": created, **changed}
+    return {
+        "supplier": "relograde",
+        "order_id": order_id,
+        "reference": "shop-1",
+        "created_at": created,
+        **changed,
+    }
 
 
 def headers(task: Any = "orders.confirm", **changed: Any) -> dict[str, Any]:
     one = str(uuid.uuid4())
-    given = {"lang": "py", "task": task, "id": one, "root_id": one, "retries": 0, "eta": None, "expires": None}
+    given = {
+        "lang": "py",
+        "task": task,
+        "id": one,
+        "root_id": one,
+        "retries": 0,
+        "eta": None,
+        "expires": None,
+    }
     return {**given, "timelimit": [None, None], "argsrepr": "()", "kwargsrepr": "{}", **changed}
 
 
@@ -70,7 +86,11 @@ def envelope(body: Any, head: Any = None, kind: str | None = "application/json")
         "body_encoding": "base64",
         "delivery_tag": str(uuid.uuid4()),
     }
-    message = {"body": base64.b64encode(raw).decode(), "content-encoding": "utf-8", "content-type": kind}
+    message = {
+        "body": base64.b64encode(raw).decode(),
+        "content-encoding": "utf-8",
+        "content-type": kind,
+    }
     return {**message, "headers": headers() if head is None else head, "properties": properties}
 
 
@@ -85,7 +105,8 @@ class Worker:
         clean = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(settings_module.PREFIXES) and name not in ("LEDGER_URL", "RETRY_SECONDS")
+            if not name.startswith(settings_module.PREFIXES)
+            and name not in ("LEDGER_URL", "RETRY_SECONDS")
         }
         self.environment = {
             **clean,
@@ -102,7 +123,10 @@ class Worker:
         self.numbers = iter(range(10**6))
 
     def start(self) -> None:
-        command = "-A worker worker -Q orders,relograde,logitrail --without-mingle --without-gossip --loglevel=INFO"
+        command = (
+            "-A worker worker -Q orders,relograde,logitrail --without-mingle "
+            "--without-gossip --loglevel=INFO"
+        )
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(Path(sys.executable).parent / "celery"), *command.split()],
@@ -137,7 +161,9 @@ class Worker:
         self.client.lpush("orders", message if isinstance(message, str) else json.dumps(message))
 
     def takes_a_good_one(self, limit: float = LIMIT) -> bool:
-        """True when an order that is sent now is accepted; false at once when the worker is gone."""
+        """True when an order that is sent now is accepted; false at once when the worker is
+        gone.
+        """
         order_id = f"good-{next(self.numbers)}-{uuid.uuid4().hex[:8]}"
         self.push(envelope([[], confirm(order_id), {}]))
         until(lambda: self.has_order(order_id) or not self.alive(), limit)
@@ -148,7 +174,10 @@ class Worker:
 
     def letters(self) -> list[dict[str, str]]:
         number = int(self.client.get(self.scripts.key("messages", "counter")) or 0)
-        return [self.client.hgetall(self.scripts.key("messages", "order", str(n))) for n in range(1, number + 1)]
+        return [
+            self.client.hgetall(self.scripts.key("messages", "order", str(n)))
+            for n in range(1, number + 1)
+        ]
 
     def refused(self) -> int:
         return sum(int(letter["count"]) for letter in self.letters())
@@ -172,7 +201,9 @@ def silent() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def running(server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory, silent: int) -> Iterator[Worker]:
+def running(
+    server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory, silent: int
+) -> Iterator[Worker]:
     worker = Worker(
         on_database(server.url, 5),
         tmp_path_factory.mktemp("worker") / "log",
@@ -202,8 +233,16 @@ REFUSED = [
     ("nested too deep to read", UNREADABLE, envelope(DEEP)),
     ("pickle", UNREADABLE, envelope(b"\x80\x04N.", kind="application/x-python-serialize")),
     ("a kind that nobody knows", UNREADABLE, envelope([[], confirm(), {}], kind="application/foo")),
-    ("compression that it has not", UNREADABLE, envelope([[], confirm(), {}], headers(compression="gzip"))),
-    ("no headers", UNREADABLE, {k: v for k, v in envelope([[], confirm(), {}]).items() if k != "headers"}),
+    (
+        "compression that it has not",
+        UNREADABLE,
+        envelope([[], confirm(), {}], headers(compression="gzip")),
+    ),
+    (
+        "no headers",
+        UNREADABLE,
+        {k: v for k, v in envelope([[], confirm(), {}]).items() if k != "headers"},
+    ),
     ("empty headers", UNREADABLE, envelope([[], confirm(), {}], {})),
     ("an unknown task", INVALID, envelope([[], confirm(), CHAIN], headers("orders.refund"))),
     ("a task that is a number", INVALID, envelope([[], confirm(), CHAIN], headers(5))),
@@ -225,8 +264,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_a_bad_message_becomes_a_letter_and_the_worker_goes_on(worker: Worker, reason: str, message: dict) -> None:
+@pytest.mark.parametrize(
+    ("reason", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
+def test_a_bad_message_becomes_a_letter_and_the_worker_goes_on(
+    worker: Worker, reason: str, message: dict
+) -> None:
     """One letter, whatever it was; the next message is taken; nothing stays with the broker."""
     worker.push(message)
     assert worker.takes_a_good_one()
@@ -254,17 +297,30 @@ LOSES = [
     ("named arguments that are a list", envelope([[], [1], {}])),
     ("named arguments that are null", envelope([[], None, {}])),
     ("an embed that is a number", envelope([[], confirm(), 5])),
-    ("an eta beyond the calendar", envelope([[], confirm(), {}], headers(eta="9999-12-31T23:59:59-23:00"))),
+    (
+        "an eta beyond the calendar",
+        envelope([[], confirm(), {}], headers(eta="9999-12-31T23:59:59-23:00")),
+    ),
     ("a lone surrogate", envelope([[], confirm(reference="\ud800"), {}])),
     (
         "a Decimal in details",
         envelope(
-            [[], confirm(HEX, supplier="logitrail", details={"p": {"__type__": "decimal", "__value__": "1"}}), {}]
+            [
+                [],
+                confirm(
+                    HEX,
+                    supplier="logitrail",
+                    details={"p": {"__type__": "decimal", "__value__": "1"}},
+                ),
+                {},
+            ]
         ),
     ),
     ("an empty envelope", "{}"),
 ]
-STOPS = [("no id in the headers", envelope([[], confirm("T-no-id"), {}], {"task": "orders.confirm"}))]
+STOPS = [
+    ("no id in the headers", envelope([[], confirm("T-no-id"), {}], {"task": "orders.confirm"}))
+]
 
 
 def _named(rows: list[tuple[str, Any]]) -> list[Any]:
@@ -288,13 +344,19 @@ def test_a_hostile_message_does_not_end_the_worker(worker: Worker, message: Any)
 @pytest.mark.parametrize("message", _named(LOSES))
 def test_a_hostile_message_is_not_lost(worker: Worker, message: Any) -> None:
     """Accepted, or a letter."""
-    before = {key for key in worker.client.scan_iter("countersign:*:order:*") if ":good-" not in key}
+    before = {
+        key for key in worker.client.scan_iter("countersign:*:order:*") if ":good-" not in key
+    }
     worker.push(message)
     try:
         assert worker.takes_a_good_one()
 
         def accounted_for() -> bool:
-            now = {key for key in worker.client.scan_iter("countersign:*:order:*") if ":good-" not in key}
+            now = {
+                key
+                for key in worker.client.scan_iter("countersign:*:order:*")
+                if ":good-" not in key
+            }
             return worker.refused() > 0 or now != before
 
         assert until(accounted_for, LOST_LIMIT)
@@ -313,7 +375,11 @@ def test_an_unreadable_message_is_kept_whole(worker: Worker) -> None:
 
 def test_a_message_of_the_first_protocol_is_taken_or_kept(worker: Worker) -> None:
     """The contract says protocol 2; what an old sender meant is not dropped in silence."""
-    worker.push(envelope({"task": "orders.confirm", "id": "i", "args": [], "kwargs": confirm("T-proto-1")}, {}))
+    worker.push(
+        envelope(
+            {"task": "orders.confirm", "id": "i", "args": [], "kwargs": confirm("T-proto-1")}, {}
+        )
+    )
     assert worker.takes_a_good_one()
     assert until(lambda: worker.has_order("T-proto-1") or worker.refused() == 1)
 
@@ -321,7 +387,9 @@ def test_a_message_of_the_first_protocol_is_taken_or_kept(worker: Worker) -> Non
 def test_a_flood_of_one_bad_message_is_one_letter(worker: Worker) -> None:
     """With its count; the good one behind it is taken."""
     for _ in range(60):
-        worker.push(envelope([[], confirm("T-flood", amount="ten", created_at="2027-01-15T08:00:00Z"), {}]))
+        worker.push(
+            envelope([[], confirm("T-flood", amount="ten", created_at="2027-01-15T08:00:00Z"), {}])
+        )
     assert worker.takes_a_good_one()
     assert until(lambda: worker.refused() == 60)
     assert [letter["count"] for letter in worker.letters()] == ["60"]
@@ -334,7 +402,9 @@ def _app(worker: Worker) -> Celery:
 
 
 def test_events_and_inspect_show_which_order_and_nothing_personal(worker: Worker) -> None:
-    """What Flower, `celery events` and `celery inspect` see, while a confirm with details is under way."""
+    """What Flower, `celery events` and `celery inspect` see, while a confirm with details is under
+    way.
+    """
     app, events, stopped = _app(worker), [], threading.Event()
 
     def listen() -> None:
@@ -350,14 +420,20 @@ def test_events_and_inspect_show_which_order_and_nothing_personal(worker: Worker
         # Events are there only for who listens: a heartbeat shows that somebody does.
         assert until(lambda: events)
         order_id = uuid.uuid4().hex[:24]
-        request = confirm(order_id, supplier="logitrail", details={"street": SECRET_STREET}, created_at=None)
+        request = confirm(
+            order_id, supplier="logitrail", details={"street": SECRET_STREET}, created_at=None
+        )
         app.send_task("orders.confirm", kwargs=request, queue="orders")
         app.send_task("orders.confirm", args=[SECRET_STREET], queue="orders")
-        assert until(lambda: worker.client.exists(worker.scripts.key("logitrail", "order", order_id)))
+        assert until(
+            lambda: worker.client.exists(worker.scripts.key("logitrail", "order", order_id))
+        )
         inspect = app.control.inspect(timeout=1.0)
         seen = [inspect.active(), inspect.reserved(), inspect.scheduled()]
         assert SECRET_STREET not in json.dumps(seen)
-        assert until(lambda: [event for event in events if event["type"] == "task-succeeded"], 2 * LIMIT)
+        assert until(
+            lambda: [event for event in events if event["type"] == "task-succeeded"], 2 * LIMIT
+        )
     finally:
         stopped.set()
         listener.join(LIMIT)
@@ -369,12 +445,22 @@ def test_events_and_inspect_show_which_order_and_nothing_personal(worker: Worker
 
 
 def test_inspect_never_shows_raw_arguments() -> None:
-    """`celery inspect` and Flower's worker page ask a request for its `info`, and not for the safe form of it."""
-    body = json.dumps([[], confirm(HEX, supplier="logitrail", details={"street": SECRET_STREET}), {}])
-    message = Message(
-        body, content_type="application/json", content_encoding="utf-8", headers=headers(), delivery_info={}
+    """`celery inspect` and Flower's worker page ask a request for its `info`, and not for the safe
+    form of it.
+    """
+    body = json.dumps(
+        [[], confirm(HEX, supplier="logitrail", details={"street": SECRET_STREET}), {}]
     )
-    request = Request(message, task=_app_task(), hostname="h", headers=headers(), body=body, decoded=False)
+    message = Message(
+        body,
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers=headers(),
+        delivery_info={},
+    )
+    request = Request(
+        message, task=_app_task(), hostname="h", headers=headers(), body=body, decoded=False
+    )
     for safe in (False, True):
         assert SECRET_STREET not in json.dumps(request.info(safe=safe), default=str)
         assert HEX in json.dumps(request.info(safe=safe), default=str)
@@ -399,7 +485,9 @@ def _quietly(listen: Callable[[], None], stopped: threading.Event) -> None:
 
 
 def test_an_outage_of_the_ledger_loses_no_message(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """Good and bad ones wait with the broker; the worker says so, and goes on by itself when the ledger is back."""
+    """Good and bad ones wait with the broker; the worker says so, and goes on by itself when the
+    ledger is back.
+    """
     own = EmbeddedRedis(tmp_path / "ledger", free_port("127.0.0.1"), own=True)
     own.start()
     worker = Worker(on_database(server.url, 6), tmp_path / "log", LEDGER_URL=own.url)

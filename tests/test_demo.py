@@ -1,4 +1,6 @@
-"""The demo's verdict is worth something only if it can be against the worker: each rule is broken here once."""
+"""The demo's verdict is worth something only if it can be against the worker: each rule is broken
+here once.
+"""
 
 import random
 from collections import Counter
@@ -72,7 +74,10 @@ def test_an_end_that_the_shop_was_not_told_is_wrong() -> None:
 
 
 def test_the_budget_is_counted_over_any_sixty_seconds() -> None:
-    """Not over calendar minutes: 450 calls at :59 and 451 at :01 are 901. The merchant's calls have no budget."""
+    """Not over calendar minutes: 450 calls at :59 and 451 at :01 are 901.
+
+    The merchant's calls have no budget.
+    """
     calls = [59.0] * 450 + [61.0] * 450
     assert within_budget({"calls_per_key": {"key-1": calls, "merchant": [1.0] * 5000}})
     assert not within_budget({"calls_per_key": {"key-1": [*calls, 118.9]}})

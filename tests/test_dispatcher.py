@@ -6,7 +6,9 @@ from worker.turns.dispatcher import Dispatcher
 
 
 def test_what_finds_no_thread_here_is_rung_for(ledger):
-    """Earliest deadline first; a doorbell costs a message, so it is rung only for what this worker cannot take."""
+    """Earliest deadline first; a doorbell costs a message, so it is rung only for what this worker
+    cannot take.
+    """
     for number in range(5):
         ledger.open(an_order(f"R{number}", deadline_at=ledger.time() + 3600 + number))
     started, rung = [], []
@@ -18,7 +20,10 @@ def test_what_finds_no_thread_here_is_rung_for(ledger):
         return False
 
     dispatcher = Dispatcher(
-        ledger, [("relograde", None)], lambda supplier, ids: rung.append((supplier, ids)), start=start
+        ledger,
+        [("relograde", None)],
+        lambda supplier, ids: rung.append((supplier, ids)),
+        start=start,
     )
     dispatcher.turn()
     assert started == [("relograde", "R0"), ("relograde", "R1"), ("relograde", "R2")]
@@ -29,6 +34,8 @@ def test_nothing_is_rung_while_there_are_threads(ledger):
     """No message at all."""
     ledger.open(an_order())
     rung = []
-    dispatcher = Dispatcher(ledger, [("relograde", None)], lambda *words: rung.append(words), start=lambda *words: True)
+    dispatcher = Dispatcher(
+        ledger, [("relograde", None)], lambda *words: rung.append(words), start=lambda *words: True
+    )
     dispatcher.turn()
     assert rung == []

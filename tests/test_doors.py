@@ -1,4 +1,7 @@
-"""The doors: what becomes of each message, good or bad. The supplier is one that records, and no socket is open."""
+"""The doors: what becomes of each message, good or bad.
+
+The supplier is one that records, and no socket is open.
+"""
 
 import json
 import logging
@@ -59,7 +62,9 @@ class Shop:
         self.supplier = Supplier()
         clients = dict.fromkeys(LANES, self.supplier)
         self.executor = Executor(self.ledger, policies, clients, jitter=lambda: 0.0)
-        self.doors = Doors(settings, self.ledger, self.messages, self.outbox, self.executor, self.accept)
+        self.doors = Doors(
+            settings, self.ledger, self.messages, self.outbox, self.executor, self.accept
+        )
 
     def send(self, door, *args, **kwargs):
         """As it comes out of the broker."""
@@ -84,7 +89,9 @@ class Shop:
         return opened
 
     def told(self):
-        """What goes out to the web app from now on, each once, in the order in which it was first sent."""
+        """What goes out to the web app from now on, each once, in the order in which it was first
+        sent.
+        """
         bodies = {}
         for _ in range(4):
             for delivery in self.outbox.take("task", 100, 30.0, 0.0):
@@ -100,9 +107,19 @@ def at(offset):
 
 
 def confirm(**changed):
-    message = {"supplier": "relograde", "order_id": TRX, "reference": "shop-1", "created_at": at(-60), **changed}
+    message = {
+        "supplier": "relograde",
+        "order_id": TRX,
+        "reference": "shop-1",
+        "created_at": at(-60),
+        **changed,
+    }
     if message["supplier"] == "logitrail":
-        message = {**message, "order_id": changed.get("order_id", HEX), "created_at": changed.get("created_at")}
+        message = {
+            **message,
+            "order_id": changed.get("order_id", HEX),
+            "created_at": changed.get("created_at"),
+        }
     return message
 
 
@@ -127,7 +144,7 @@ def lines(caplog):
     return lambda: "\n".join(JsonFormatter().format(record) for record in caplog.records)
 
 
-# --- confirm ----------------------------------------------------------------------------------------------------
+# --- confirm --------------------------------------------------------------------------------------
 
 
 def test_an_accepted_order_takes_its_first_step_at_once(shop):
@@ -136,7 +153,12 @@ def test_an_accepted_order_takes_its_first_step_at_once(shop):
     assert shop.confirm(amount=12.5, currency="eur", account="a") == "opened"
     assert shop.supplier.calls == [("confirm", TRX, 0, None)]
     order = shop.order()
-    assert (order.state, order.account, order.amount, order.currency) == ("confirmed", "a", "12.5", "EUR")
+    assert (order.state, order.account, order.amount, order.currency) == (
+        "confirmed",
+        "a",
+        "12.5",
+        "EUR",
+    )
     assert order.deadline_at == START - 60 + 86400
     assert types(shop.told()) == ["order.accepted", "order.confirmed"]
 
@@ -149,9 +171,13 @@ def test_a_held_lane_takes_no_first_step(shop):
     assert shop.order().state == "accepted"
 
 
-@pytest.mark.parametrize("state", ["accepted", "submitted", "pending", "confirmed", "dead", "withdrawn"])
+@pytest.mark.parametrize(
+    "state", ["accepted", "submitted", "pending", "confirmed", "dead", "withdrawn"]
+)
 def test_a_repeat_changes_nothing_and_tells_the_same_again(shop, state):
-    """Acceptance and the latest outcome go out once more, with the same ids, whatever became of the order."""
+    """Acceptance and the latest outcome go out once more, with the same ids, whatever became of the
+    order.
+    """
     supplier = shop.supplier
     match state:
         case "accepted" | "withdrawn":
@@ -187,13 +213,19 @@ def test_a_repeat_changes_nothing_and_tells_the_same_again(shop, state):
     ],
 )
 def test_a_conflicting_request_leaves_the_first_order_alone(shop, changed):
-    """It is kept whole as a letter of its own, and told under that letter's key: not as the first order's death."""
+    """It is kept whole as a letter of its own, and told under that letter's key: not as the first
+    order's death.
+    """
     shop.confirm()
     before, told = shop.order(), shop.told()
     assert shop.confirm(**changed) == "conflicting_request"
     assert shop.order() == before
     [letter] = shop.views.letters()
-    assert (letter["key"], letter["reason"], letter["count"]) == ("message/1", "conflicting_request", 1)
+    assert (letter["key"], letter["reason"], letter["count"]) == (
+        "message/1",
+        "conflicting_request",
+        1,
+    )
     assert letter["detail"].startswith(next(iter(changed)))
     assert shop.letters.show("message/1")["body"]["kwargs"] == confirm(**changed)
     [body] = [body for body in shop.told() if body["id"] not in {one["id"] for one in told}]
@@ -201,7 +233,11 @@ def test_a_conflicting_request_leaves_the_first_order_alone(shop, changed):
     data = body["data"]
     assert (data["key"], data["state"], data["sequence"]) == ("message/1", None, None)
     assert data["reference"] == changed.get("reference", "shop-1")
-    assert (data["supplier"], data["order_id"], data["reason"]) == ("relograde", TRX, "conflicting_request")
+    assert (data["supplier"], data["order_id"], data["reason"]) == (
+        "relograde",
+        TRX,
+        "conflicting_request",
+    )
 
 
 def test_the_body_of_a_conflict_names_the_order_whatever_came_of_it(shop):
@@ -226,7 +262,9 @@ def test_the_body_of_a_conflict_names_the_order_whatever_came_of_it(shop):
     ],
 )
 def test_a_creation_a_little_ahead_counts_as_now(shop, ahead, result, created):
-    """Clocks differ by up to five minutes; a time beyond that is no creation, and names its field."""
+    """Clocks differ by up to five minutes; a time beyond that is no creation, and names its
+    field.
+    """
     assert shop.confirm(created_at=at(ahead)) == result
     if created is None:
         assert shop.order() is None
@@ -237,7 +275,12 @@ def test_a_creation_a_little_ahead_counts_as_now(shop, ahead, result, created):
 
 @pytest.mark.parametrize(
     ("age", "state", "calls"),
-    [(86400 - 31, "submitted", 1), (86400 - 30, "submitted", 1), (86400 - 29, "dead", 0), (90000, "dead", 0)],
+    [
+        (86400 - 31, "submitted", 1),
+        (86400 - 30, "submitted", 1),
+        (86400 - 29, "dead", 0),
+        (90000, "dead", 0),
+    ],
 )
 def test_an_order_past_its_last_safe_moment_dies_without_a_call(shop, age, state, calls):
     """It was accepted, so it is the order that dies, and not the message."""
@@ -260,7 +303,7 @@ def test_an_order_past_its_deadline_dies_also_in_a_held_lane(shop):
     assert shop.supplier.calls == []
 
 
-# --- bad input --------------------------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 BAD = [
     ("orders.confirm", confirm(supplier="amazon"), "supplier"),
@@ -292,16 +335,17 @@ def test_bad_input_becomes_a_letter_that_names_the_field(shop, door, message, fi
     assert letter["detail"].split(":")[0].split(".")[0] == field
     body = shop.letters.show(letter["key"])["body"]
     assert body["task"] == door
-    assert {name: value for name, value in body["kwargs"].items() if name in DOORS[door]().fields} == {
-        name: value for name, value in message.items() if name != "retail_price"
-    }
+    assert {
+        name: value for name, value in body["kwargs"].items() if name in DOORS[door]().fields
+    } == {name: value for name, value in message.items() if name != "retail_price"}
     assert shop.supplier.calls == []
     assert sum(shop.views.stats()["states"].values()) == 0
     assert shop.confirm(order_id="T-good") == "opened"
 
 
 @pytest.mark.parametrize(
-    ("door", "payload"), [("webhooks.relograde", 5), ("webhooks.logitrail", "x"), ("webhooks.logitrail", [{}] * 101)]
+    ("door", "payload"),
+    [("webhooks.relograde", 5), ("webhooks.logitrail", "x"), ("webhooks.logitrail", [{}] * 101)],
 )
 def test_a_payload_that_is_wrong_as_a_whole_is_named_payload(shop, door, payload):
     """There is no field `payload.message`."""
@@ -329,7 +373,10 @@ def test_a_resolved_letter_does_not_swallow_the_same_message_later(shop):
     shop.confirm(amount="ten")
     [letter] = shop.views.letters()
     assert (letter["key"], letter["count"]) == ("message/2", 1)
-    assert shop.ledger.scripts.client.hget(shop.ledger.scripts.key("messages", "order", "1"), "body") is None
+    assert (
+        shop.ledger.scripts.client.hget(shop.ledger.scripts.key("messages", "order", "1"), "body")
+        is None
+    )
 
 
 def test_a_refused_message_is_not_requeued_but_sent_again(shop):
@@ -340,7 +387,9 @@ def test_a_refused_message_is_not_requeued_but_sent_again(shop):
 
 
 def test_a_refused_message_that_named_an_order_is_told(shop):
-    """Under the letter's key, with neither state nor sequence; one that names none is told to nobody."""
+    """Under the letter's key, with neither state nor sequence; one that names none is told to
+    nobody.
+    """
     shop.confirm(amount="ten")
     shop.send("outcomes.acknowledge", id="nonsense")
     shop.confirm(order_id=5)
@@ -355,19 +404,35 @@ def test_the_values_of_unknown_fields_are_masked(shop, lines):
     shop.confirm(card_number="4111111111111111", nested={"pin": "1234"})
     shop.send("outcomes.acknowledge", id="x", token="hunter2")
     kept = json.dumps([shop.letters.show(letter["key"]) for letter in shop.views.letters()])
-    stored = str([shop.ledger.scripts.client.hgetall(key) for key in shop.ledger.scripts.client.keys("*order*")])
+    stored = str(
+        [
+            shop.ledger.scripts.client.hgetall(key)
+            for key in shop.ledger.scripts.client.keys("*order*")
+        ]
+    )
     for secret in ("4111111111111111", "1234", "hunter2"):
         assert secret not in kept + stored + lines()
-    assert shop.letters.show("message/1")["body"]["kwargs"] == {**confirm(), "card_number": MASK, "nested": MASK}
+    assert shop.letters.show("message/1")["body"]["kwargs"] == {
+        **confirm(),
+        "card_number": MASK,
+        "nested": MASK,
+    }
 
 
 def test_details_are_shown_in_no_list_and_no_log(shop, lines):
-    """Personal data: neither of an order, nor of a refused message, nor in what the web app is told."""
+    """Personal data: neither of an order, nor of a refused message, nor in what the web app is
+    told.
+    """
     shop.confirm(supplier="logitrail", details=DETAILS)
     shop.confirm(supplier="logitrail", details=DETAILS, amount="ten")
     shop.confirm(supplier="logitrail", details=DETAILS, reference="other")
     shop.confirm(details=DETAILS)
-    shown = [shop.views.letters(), shop.views.show("logitrail", HEX), shop.views.stats(), shop.told()]
+    shown = [
+        shop.views.letters(),
+        shop.views.show("logitrail", HEX),
+        shop.views.stats(),
+        shop.told(),
+    ]
     assert len(shown[0]) == 3
     assert SECRET_STREET not in json.dumps(shown) + lines()
     assert "message_refused" in lines()
@@ -438,7 +503,7 @@ def test_a_deeply_nested_document_is_not_an_accident(shop):
     assert shop.order("logitrail", HEX) is not None
 
 
-# --- hint, withdraw ---------------------------------------------------------------------------------------------
+# --- hint, withdraw -------------------------------------------------------------------------------
 
 
 def test_a_hint_makes_a_waiting_order_due_at_once(shop):
@@ -488,7 +553,10 @@ def test_what_names_an_unknown_order_is_logged_and_dropped(shop, lines, door):
 
 def test_a_withdraw_before_its_confirm_is_remembered(shop):
     """The confirm that comes later ends as withdrawn, without a call, and is told."""
-    assert shop.send("orders.withdraw", supplier="relograde", order_id=TRX) == "withdrawn_before_confirm"
+    assert (
+        shop.send("orders.withdraw", supplier="relograde", order_id=TRX)
+        == "withdrawn_before_confirm"
+    )
     assert shop.confirm() == "withdrawn"
     assert (shop.order().state, shop.supplier.calls) == ("withdrawn", [])
     assert types(shop.told()) == ["order.accepted", "order.withdrawn"]
@@ -504,13 +572,18 @@ def test_a_withdraw_takes_back_what_was_not_sent(shop):
     shop.look()
     for order_id in (TRX, "T-dead"):
         assert shop.send("orders.withdraw", supplier="relograde", order_id=order_id) == "withdrawn"
-        assert shop.send("orders.withdraw", supplier="relograde", order_id=order_id) == "withdrawn_again"
+        assert (
+            shop.send("orders.withdraw", supplier="relograde", order_id=order_id)
+            == "withdrawn_again"
+        )
         assert shop.order(order_id=order_id).state == "withdrawn"
     assert (shop.views.letters(), shop.supplier.calls) == ([], [])
     assert types(shop.told()).count("order.withdrawn") == 2
 
 
-@pytest.mark.parametrize("answer", [Unknown("read timeout"), Pending(lines=(Line("t", "pending"),)), DONE])
+@pytest.mark.parametrize(
+    "answer", [Unknown("read timeout"), Pending(lines=(Line("t", "pending"),)), DONE]
+)
 def test_a_withdraw_that_comes_too_late_is_told_so(shop, answer):
     """Something was, or may have been, sent; the order stays as it is."""
     shop.supplier.answers["confirm"] = answer
@@ -519,7 +592,11 @@ def test_a_withdraw_that_comes_too_late_is_told_so(shop, answer):
     assert shop.send("orders.withdraw", supplier="relograde", order_id=TRX) == "withdraw_refused"
     assert shop.order().state == state
     last = shop.told()[-1]
-    assert (last["type"], last["data"]["reason"], last["data"]["state"]) == ("order.updated", "withdraw_refused", state)
+    assert (last["type"], last["data"]["reason"], last["data"]["state"]) == (
+        "order.updated",
+        "withdraw_refused",
+        state,
+    )
 
 
 def test_a_withdraw_after_an_attempt_without_effect_is_possible(shop):
@@ -530,7 +607,7 @@ def test_a_withdraw_after_an_attempt_without_effect_is_possible(shop):
     assert shop.send("orders.withdraw", supplier="relograde", order_id=TRX) == "withdrawn"
 
 
-# --- webhooks ---------------------------------------------------------------------------------------------------
+# --- webhooks -------------------------------------------------------------------------------------
 
 
 def event(status="confirmed", order_id=HEX, kind="order.info.change", **order):
@@ -551,7 +628,11 @@ TRACKED = {"tracking_code": "JJFI1", "tracking_url": "https://track.example/JJFI
     [
         (event("confirmed", **TRACKED), "confirmed", "JJFI1"),
         ([event("confirmed", **TRACKED)], "confirmed", "JJFI1"),
-        ([event("confirmed", order_id="f" * 24), event("processed", **TRACKED)], "confirmed", "JJFI1"),
+        (
+            [event("confirmed", order_id="f" * 24), event("processed", **TRACKED)],
+            "confirmed",
+            "JJFI1",
+        ),
         (event("", kind="order.shipped", **TRACKED), "confirmed", "JJFI1"),
         (event("cancelled"), "cancelled", None),
         (event("deleted"), "cancelled", None),
@@ -581,12 +662,16 @@ def test_a_webhook_twice_is_told_once(shop):
 def test_a_malformed_event_does_not_spoil_the_good_ones_beside_it(shop):
     """Their proof counts; the message is kept as a letter."""
     shop.confirm(supplier="logitrail")
-    result = shop.send("webhooks.logitrail", payload=[event(**TRACKED), {"event_type": "order.shipped"}])
+    result = shop.send(
+        "webhooks.logitrail", payload=[event(**TRACKED), {"event_type": "order.shipped"}]
+    )
     assert result == "invalid_message"
     assert len(shop.views.letters("invalid_message")) == 1
 
 
-@pytest.mark.parametrize("data", [{"trx": TRX}, {"trx": TRX, "orderStatus": "finished", "items": []}])
+@pytest.mark.parametrize(
+    "data", [{"trx": TRX}, {"trx": TRX, "orderStatus": "finished", "items": []}]
+)
 def test_a_webhook_of_relograde_is_a_hint_and_proves_nothing(shop, data):
     """Whoever knows a trx could forge one: the order is read before anything is believed."""
     shop.supplier.answers = {"confirm": Pending(lines=(Line("t", "pending"),)), "find": Pending()}
@@ -597,7 +682,7 @@ def test_a_webhook_of_relograde_is_a_hint_and_proves_nothing(shop, data):
     assert shop.supplier.calls[-1] == ("find", TRX)
 
 
-# --- acknowledge ------------------------------------------------------------------------------------------------
+# --- acknowledge ----------------------------------------------------------------------------------
 
 
 def test_an_outcome_is_told_until_it_is_acknowledged(shop):
@@ -624,7 +709,9 @@ def test_an_acknowledgement_of_what_is_not_there_is_harmless(shop, text):
     assert (shop.order(), shop.views.letters()) == (before, [])
 
 
-@pytest.mark.parametrize("text", ["", "relograde", "relograde..1", "amazon.T.1", "relograde.T.", "relograde.T.x"])
+@pytest.mark.parametrize(
+    "text", ["", "relograde", "relograde..1", "amazon.T.1", "relograde.T.", "relograde.T.x"]
+)
 def test_an_acknowledgement_of_nonsense_is_refused(shop, text):
     """It names its field."""
     assert shop.send("outcomes.acknowledge", id=text) == "invalid_message"
@@ -644,11 +731,13 @@ def test_two_outcomes_of_one_moment_go_out_one_after_the_other(shop):
     assert seen == [1, 2]
 
 
-# --- a person at a terminal -------------------------------------------------------------------------------------
+# --- a person at a terminal -----------------------------------------------------------------------
 
 
 def test_a_person_hears_the_fault_at_once_and_nothing_is_kept(shop):
-    """`celery -A worker orders confirm` goes through the same checks; no first step is taken there."""
+    """`celery -A worker orders confirm` goes through the same checks; no first step is taken
+    there.
+    """
     assert shop.doors.check_in({**confirm(), "amount": "ten"}).startswith("refused: amount: ")
     assert shop.doors.check_in(confirm(account="nobody")).startswith("refused: account: ")
     assert shop.doors.check_in(confirm()) == "opened"
@@ -657,7 +746,7 @@ def test_a_person_hears_the_fault_at_once_and_nothing_is_kept(shop):
     assert (shop.views.letters(), shop.supplier.calls) == ([], [])
 
 
-# --- holes that a flood of orders would find -----------------------------------------------------------------------
+# --- holes that a flood of orders would find ------------------------------------------------------
 
 
 def test_twenty_confirms_of_one_order_are_one_order_and_one_call(shop):
@@ -675,5 +764,9 @@ def test_the_letters_of_orders_and_messages_stand_side_by_side(shop):
     shop.confirm(order_id="T-2", amount="ten")
     shop.clock.advance(1)
     shop.confirm(order_id="T-3", created_at=at(-90000))
-    assert [letter["key"] for letter in shop.views.letters()] == [f"relograde/{TRX}", "message/1", "relograde/T-3"]
+    assert [letter["key"] for letter in shop.views.letters()] == [
+        f"relograde/{TRX}",
+        "message/1",
+        "relograde/T-3",
+    ]
     assert shop.views.stats()["states"]["dead"] == 2

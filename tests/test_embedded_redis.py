@@ -1,4 +1,6 @@
-"""The embedded server keeps what it was told, stays on loopback, and never falls back to memory in silence."""
+"""The embedded server keeps what it was told, stays on loopback, and never falls back to memory in
+silence.
+"""
 
 import os
 import signal
@@ -65,7 +67,9 @@ def test_a_named_server_is_used_as_it_is(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_named_server_that_does_not_answer_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_server_that_does_not_answer_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A password that is wrong, say, stops the start: another server would hide the mistake."""
     with EmbeddedRedis(tmp_path / "data") as locked:
         with client(locked) as connection:
@@ -75,7 +79,9 @@ def test_a_named_server_that_does_not_answer_is_not_replaced(tmp_path: Path, mon
             EmbeddedRedis(tmp_path / "other").start()
 
 
-def test_it_refuses_when_there_is_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_refuses_when_there_is_no_server_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One line that says what to install, and no folder pretending that data were kept."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoServerError) as refusal:
@@ -95,7 +101,9 @@ def test_a_server_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_stranger_on_the_port_is_not_taken_for_it(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """The port is another server's: the start fails instead of writing into somebody else's data."""
+    """The port is another server's: the start fails instead of writing into somebody else's
+    data.
+    """
     with pytest.raises(NoServerError, match=r"ended at its start"):
         EmbeddedRedis(tmp_path / "second", server.port).start()
 
@@ -103,7 +111,9 @@ def test_a_stranger_on_the_port_is_not_taken_for_it(server: EmbeddedRedis, tmp_p
 def test_in_the_foreground_it_ends_with_its_signal(tmp_path: Path) -> None:
     """`python -m sandbox.embedded_redis` says its URL, serves, and takes its server with it."""
     command = [sys.executable, "-m", "sandbox.embedded_redis", "--folder", str(tmp_path / "data")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ}
+    ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip().removeprefix("REDIS_URL=")
         with redis.Redis.from_url(url) as connection:

@@ -1,4 +1,6 @@
-"""The whole way on real input: a Celery client, real workers, a real Redis, suppliers over HTTP, books that judge."""
+"""The whole way on real input: a Celery client, real workers, a real Redis, suppliers over HTTP,
+books that judge.
+"""
 
 import json
 import re
@@ -75,7 +77,9 @@ UNLIMITED = {"rate_limit": 0, "defaults": QUICK}
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=1, doors=True, initial={"relograde": UNLIMITED, "logitrail": UNLIMITED}) as running:
+    with Sandbox(
+        seed=1, doors=True, initial={"relograde": UNLIMITED, "logitrail": UNLIMITED}
+    ) as running:
         yield running
 
 
@@ -127,7 +131,9 @@ def ended(ledger: Ledger, orders: list[dict[str, Any]], seconds: float = 60.0) -
     """Waits until every order has an end, and returns the ends by order id."""
 
     def all_ended() -> dict[str, str] | None:
-        ends = {order["order_id"]: ledger.end(order["supplier"], order["order_id"]) for order in orders}
+        ends = {
+            order["order_id"]: ledger.end(order["supplier"], order["order_id"]) for order in orders
+        }
         return ends if all(ends.values()) else None
 
     found: dict[str, str] = wait_for(all_ended, "every order has an end", seconds)
@@ -146,16 +152,32 @@ def judge(sandbox: Sandbox, ledger: Ledger) -> None:
         confirmed = entry["status"] in ("finished", "confirmed")
         if entry["behaviour"] not in ("order_not_passive", "incomplete"):
             assert (end == "confirmed") == confirmed, (*name, end, entry["status"])
-            assert (end == "cancelled") == (entry["status"] == "cancelled"), (*name, end, entry["status"])
+            assert (end == "cancelled") == (entry["status"] == "cancelled"), (
+                *name,
+                end,
+                entry["status"],
+            )
 
 
-def test_every_kind_of_order_ends_as_it_should(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """Each behaviour of both suppliers, through two workers; the books agree; no secret is anywhere."""
+def test_every_kind_of_order_ends_as_it_should(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger
+) -> None:
+    """Each behaviour of both suppliers, through two workers; the books agree; no secret is
+    anywhere.
+    """
     key = "whole-secret-details"
-    wanted = {(supplier, kind): end for supplier, kinds in SUPPLIERS.items() for kind, end in kinds.items()}
+    wanted = {
+        (supplier, kind): end
+        for supplier, kinds in SUPPLIERS.items()
+        for kind, end in kinds.items()
+    }
     fleet.start(2)
     orders = [fleet.confirm(sandbox.create(supplier, kind)) for supplier, kind in wanted]
-    orders.append(fleet.confirm(sandbox.create("logitrail", "confirmed"), details={"language": "fi", "tags": [key]}))
+    orders.append(
+        fleet.confirm(
+            sandbox.create("logitrail", "confirmed"), details={"language": "fi", "tags": [key]}
+        )
+    )
     ends = ended(ledger, orders)
     got = {(order["supplier"], order["behaviour"]): ends[order["order_id"]] for order in orders}
     assert got == wanted
@@ -167,12 +189,21 @@ def test_every_kind_of_order_ends_as_it_should(sandbox: Sandbox, fleet: Fleet, l
 
 def told_once_in_order(ledger: Ledger, orders: list[dict[str, Any]]) -> None:
     """Invariant 11: every end is told, and the first telling of each order follows its sequence."""
-    last = {"confirmed": "order.confirmed", "cancelled": "order.cancelled", "dead": "order.dead_lettered"}
+    last = {
+        "confirmed": "order.confirmed",
+        "cancelled": "order.cancelled",
+        "dead": "order.dead_lettered",
+    }
 
     def told() -> bool:
         seen = {(outcome["data"]["order_id"], outcome["type"]) for outcome in ledger.outcomes()}
-        ends = {order["order_id"]: ledger.end(order["supplier"], order["order_id"]).split()[0] for order in orders}
-        return all({(name, "order.accepted"), (name, last[end])} <= seen for name, end in ends.items())
+        ends = {
+            order["order_id"]: ledger.end(order["supplier"], order["order_id"]).split()[0]
+            for order in orders
+        }
+        return all(
+            {(name, "order.accepted"), (name, last[end])} <= seen for name, end in ends.items()
+        )
 
     wait_for(told, "every end is told")
     sequences: dict[str, list[int]] = {}
@@ -188,23 +219,34 @@ def nothing_secret(fleet: Fleet, ledger: Ledger, *more: str) -> None:
     client = redis.Redis.from_url(fleet.redis_url)
     everything = b"".join(name + (client.dump(name) or b"") for name in client.scan_iter("*"))
     everything += b"".join(b"".join(client.hvals(name)) for name in client.scan_iter("*:order:*"))
-    everything += b"".join(b"".join(client.lrange(name, 0, -1)) for name in client.scan_iter("*:timeline:*"))
+    everything += b"".join(
+        b"".join(client.lrange(name, 0, -1)) for name in client.scan_iter("*:timeline:*")
+    )
     everything += json.dumps(ledger.outcomes()).encode()
     client.close()
     text = everything + fleet.log().encode()
-    for secret in (rb"TEST[A-Z0-9]{12}", b"sandbox-key", b"sandbox-secret", b"voucherCode", b"Bearer"):
+    for secret in (
+        rb"TEST[A-Z0-9]{12}",
+        b"sandbox-key",
+        b"sandbox-secret",
+        b"voucherCode",
+        b"Bearer",
+    ):
         assert not re.search(secret, text), secret
     for word in more:
         assert word.encode() not in fleet.log().encode(), word
 
 
 @pytest.mark.parametrize(
-    ("supplier", "kind"), [("relograde", "slow"), ("relograde", "timeout_after"), ("logitrail", "slow")]
+    ("supplier", "kind"),
+    [("relograde", "slow"), ("relograde", "timeout_after"), ("logitrail", "slow")],
 )
 def test_kill_in_the_middle_of_a_confirm(
     sandbox: Sandbox, fleet: Fleet, ledger: Ledger, supplier: str, kind: str
 ) -> None:
-    """kill -9 of the only worker while a confirm is under way: a new worker ends the order right, with one effect."""
+    """kill -9 of the only worker while a confirm is under way: a new worker ends the order right,
+    with one effect.
+    """
     fleet.start()
     order = fleet.confirm(sandbox.create(supplier, kind, params={"hold": 1.0}))
 
@@ -233,11 +275,17 @@ def test_twenty_senders_of_one_order(sandbox: Sandbox, fleet: Fleet, ledger: Led
     assert (entry["effects"], entry["confirms"]) == (1, 1)
 
 
-def test_a_stopping_worker_finishes_its_call(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """SIGTERM in the middle of a confirm: the answer is written, and what came too late is there for the next one."""
+def test_a_stopping_worker_finishes_its_call(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger
+) -> None:
+    """SIGTERM in the middle of a confirm: the answer is written, and what came too late is there
+    for the next one.
+    """
     fleet.start()
     order = fleet.confirm(sandbox.create("relograde", "slow", params={"hold": 1.5}))
-    wait_for(lambda: sandbox.order("relograde", order["order_id"])["calls"], "the confirm has arrived")
+    wait_for(
+        lambda: sandbox.order("relograde", order["order_id"])["calls"], "the confirm has arrived"
+    )
     fleet.workers[0].send_signal(signal.SIGTERM)
     while_it_stops = [fleet.confirm(sandbox.create("logitrail", "confirmed")) for _ in range(30)]
     assert fleet.workers[0].wait(60) == 0
@@ -251,12 +299,21 @@ def test_a_stopping_worker_finishes_its_call(sandbox: Sandbox, fleet: Fleet, led
 def test_a_second_signal_loses_nothing(
     sandbox: Sandbox, fleet: Fleet, ledger: Ledger, impatience: signal.Signals
 ) -> None:
-    """A stopping worker takes nothing new and finishes its calls, however often it is told; killed, it is asked for."""
+    """A stopping worker takes nothing new and finishes its calls, however often it is told; killed,
+    it is asked for.
+    """
     fleet.environment |= {"RELOGRADE_READ_TIMEOUT": "8", "LOGITRAIL_READ_TIMEOUT": "8"}
     fleet.start()
-    slow = [sandbox.create(supplier, "slow", params={"hold": 5.0}) for supplier in SUPPLIERS for _ in range(3)]
+    slow = [
+        sandbox.create(supplier, "slow", params={"hold": 5.0})
+        for supplier in SUPPLIERS
+        for _ in range(3)
+    ]
     in_hand = [fleet.confirm(order) for order in slow]
-    wait_for(lambda: all(sandbox.order(o["supplier"], o["order_id"])["calls"] for o in in_hand), "all have arrived")
+    wait_for(
+        lambda: all(sandbox.order(o["supplier"], o["order_id"])["calls"] for o in in_hand),
+        "all have arrived",
+    )
     worker = fleet.workers[0]
     worker.send_signal(signal.SIGTERM)
     wait_for(lambda: listeners(ledger) == 0, "it listens no more")
@@ -267,12 +324,16 @@ def test_a_second_signal_loses_nothing(
     assert worker.poll() is None
     code = fleet.kill(with_signal=impatience)
     ends = {ledger.end(order["supplier"], order["order_id"]) for order in in_hand}
-    assert (code, ends) == ((0, {"confirmed"}) if impatience == signal.SIGTERM else (-signal.SIGKILL, {""}))
+    assert (code, ends) == (
+        (0, {"confirmed"}) if impatience == signal.SIGTERM else (-signal.SIGKILL, {""})
+    )
     assert ledger.client.llen("orders") == len(late)
     fleet.start()
     assert set(ended(ledger, in_hand + late, 90).values()) == {"confirmed"}
     judge(sandbox, ledger)
-    assert {sandbox.order(order["supplier"], order["order_id"])["effects"] for order in in_hand + late} == {1}
+    assert {
+        sandbox.order(order["supplier"], order["order_id"])["effects"] for order in in_hand + late
+    } == {1}
 
 
 def listeners(ledger: Ledger) -> int:
@@ -281,12 +342,17 @@ def listeners(ledger: Ledger) -> int:
 
 
 def test_withdraw_and_webhooks(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """A withdraw before its confirm wins; a Logitrail webhook brings the tracking that an inference lacks."""
+    """A withdraw before its confirm wins; a Logitrail webhook brings the tracking that an inference
+    lacks.
+    """
     fleet.start()
     taken_back = sandbox.create("relograde", "finished")
     fleet.send("orders.withdraw", supplier="relograde", order_id=taken_back["order_id"])
     inferred = fleet.confirm(sandbox.create("logitrail", "lost_answer"))
-    wait_for(lambda: ledger.client.exists("countersign:{relograde}:withdrawn:" + taken_back["order_id"]), "the mark")
+    wait_for(
+        lambda: ledger.client.exists("countersign:{relograde}:withdrawn:" + taken_back["order_id"]),
+        "the mark",
+    )
     fleet.confirm(taken_back)
     assert ended(ledger, [taken_back, inferred]) == {
         taken_back["order_id"]: "withdrawn",
@@ -294,7 +360,10 @@ def test_withdraw_and_webhooks(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -
     }
     assert ledger.order("logitrail", inferred["order_id"])["inferred"] == "1"
     fleet.send("webhooks.logitrail", payload=sandbox.webhook("logitrail", inferred["order_id"]))
-    wait_for(lambda: ledger.order("logitrail", inferred["order_id"]).get("tracking_code"), "the tracking code")
+    wait_for(
+        lambda: ledger.order("logitrail", inferred["order_id"]).get("tracking_code"),
+        "the tracking code",
+    )
     shown = fleet.command("orders", "show", "logitrail", inferred["order_id"])
     assert shown["tracking_code"]
     assert not shown["inferred"]
@@ -302,25 +371,34 @@ def test_withdraw_and_webhooks(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -
 
 
 def test_dead_letter_is_requeued(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """A person tops up the balance and requeues: the supplier is asked, then the order is confirmed."""
+    """A person tops up the balance and requeues: the supplier is asked, then the order is
+    confirmed.
+    """
     fleet.start()
     order = fleet.confirm(sandbox.create("relograde", "insufficient_balance_once"))
     assert ended(ledger, [order]) == {order["order_id"]: "dead insufficient_balance"}
     fleet.command("dead-letters", "requeue", f"relograde/{order['order_id']}")
-    wait_for(lambda: ledger.end("relograde", order["order_id"]) == "confirmed", "the order is confirmed")
+    wait_for(
+        lambda: ledger.end("relograde", order["order_id"]) == "confirmed", "the order is confirmed"
+    )
     kinds = [call["kind"] for call in sandbox.order("relograde", order["order_id"])["calls"]]
     assert kinds == ["confirm", "find", "confirm"]
     assert fleet.command("dead-letters", "list") == []
 
 
 def test_a_wrong_key_holds_the_lane(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """Invariant 7: with a wrong key no order dies, one probe at a time goes out; with the right one all go on."""
+    """Invariant 7: with a wrong key no order dies, one probe at a time goes out; with the right one
+    all go on.
+    """
     sandbox.settings({"relograde": {"key_valid": False}})
     fleet.start()
     orders = [fleet.confirm(sandbox.create("relograde", "finished")) for _ in range(10)]
     other = fleet.confirm(sandbox.create("logitrail", "confirmed"))
     assert ended(ledger, [other]) == {other["order_id"]: "confirmed"}
-    wait_for(lambda: ledger.client.hget("countersign:{relograde}:lane:-", "probes") == "2", "the second probe")
+    wait_for(
+        lambda: ledger.client.hget("countersign:{relograde}:lane:-", "probes") == "2",
+        "the second probe",
+    )
     lane = fleet.command("orders", "stats")["lanes"]["relograde"]
     assert (lane["held"], lane["cause"]) == (True, "unauthorized")
     sandbox.settings({"relograde": {"key_valid": True}})
@@ -328,12 +406,16 @@ def test_a_wrong_key_holds_the_lane(sandbox: Sandbox, fleet: Fleet, ledger: Ledg
 
 
 def test_a_held_lane_spends_nothing_but_probes(tmp_path: Path, server: EmbeddedRedis) -> None:
-    """One of two keys is wrong: its lane spends one probe an interval, the other lane goes on; then all by deadline."""
+    """One of two keys is wrong: its lane spends one probe an interval, the other lane goes on; then
+    all by deadline.
+    """
     keys = {"a": "sandbox-key", "b": "other-key"}
     environment = {"RELOGRADE_ACCOUNTS": "a,b", "RELOGRADE_MAX_IN_FLIGHT": "1"}
     environment |= {f"RELOGRADE_API_KEY_{name.upper()}": key for name, key in keys.items()}
     initial = {"relograde": {**UNLIMITED, "invalid_keys": ["key-1"]}, "logitrail": UNLIMITED}
-    with Sandbox(seed=1, doors=True, relograde_keys=tuple(keys.values()), initial=initial) as sandbox:
+    with Sandbox(
+        seed=1, doors=True, relograde_keys=tuple(keys.values()), initial=initial
+    ) as sandbox:
         url = server.url.rsplit("/", 1)[0] + "/3"
         running = Fleet(tmp_path, url, {**supplier_environment(sandbox), **environment})
         running.environment.pop("RELOGRADE_API_KEY")
@@ -362,11 +444,15 @@ def test_a_held_lane_spends_nothing_but_probes(tmp_path: Path, server: EmbeddedR
 
 
 def only_probes(books: dict[str, Any], probes: int) -> None:
-    """One order met the wrong key; since then one call an interval, two of three for the accounts."""
+    """One order met the wrong key; since then one call an interval, two of three for the
+    accounts.
+    """
     calls, kinds = sorted(books["calls_per_key"]["key-1"]), books["kinds_per_key"]["key-1"]
     assert len(calls) <= 1 + probes + 1, "one more may be under way"
     gaps = [later - earlier for earlier, later in pairwise(calls)]
-    assert all(gap >= interval for gap, interval in zip(gaps, (0.3, 0.6, *[1.0] * len(gaps)), strict=False))
+    assert all(
+        gap >= interval for gap, interval in zip(gaps, (0.3, 0.6, *[1.0] * len(gaps)), strict=False)
+    )
     assert kinds["confirm"] <= 1 + -(-probes // 3)
     assert kinds["account"] >= 2
 
@@ -377,9 +463,17 @@ def by_deadline(orders: list[dict[str, Any]]) -> list[str]:
 
 
 def confirms(sandbox: Sandbox, status: int | None = None) -> list[str]:
-    """The orders that Relograde got a confirm for, or answered one with `status`, in the order of the calls."""
-    calls = [(call, entry["order_id"]) for entry in sandbox.books()["orders"] for call in entry["calls"]]
-    calls = [(call, name) for call, name in calls if call["kind"] == "confirm" and status in (None, call["status"])]
+    """The orders that Relograde got a confirm for, or answered one with `status`, in the order of
+    the calls.
+    """
+    calls = [
+        (call, entry["order_id"]) for entry in sandbox.books()["orders"] for call in entry["calls"]
+    ]
+    calls = [
+        (call, name)
+        for call, name in calls
+        if call["kind"] == "confirm" and status in (None, call["status"])
+    ]
     return [name for _, name in sorted(calls, key=lambda one: one[0]["at"])]
 
 
@@ -391,16 +485,24 @@ def a_minute_later(ledger: Ledger) -> None:
 
 
 def letters_of(orders: list[dict[str, Any]], ledger: Ledger) -> bool:
-    """All of them have died for want of money. Those that came after the last look wait for the next one."""
+    """All of them have died for want of money.
+
+    Those that came after the last look wait for the next one.
+    """
     a_minute_later(ledger)
-    return all(ledger.end("relograde", order["order_id"]) == "dead insufficient_balance" for order in orders)
+    return all(
+        ledger.end("relograde", order["order_id"]) == "dead insufficient_balance"
+        for order in orders
+    )
 
 
 def run_out(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> list[dict[str, Any]]:
     """The balance runs out: one order is refused, five more come and die of it without a call."""
     sandbox.settings({"relograde": {"balance": {"EUR": "29.99"}}})
     ages = (0, 400, 100, 300, 200, 500)
-    first, *others = [sandbox.create("relograde", "finished", amount="30", age_seconds=age) for age in ages]
+    first, *others = [
+        sandbox.create("relograde", "finished", amount="30", age_seconds=age) for age in ages
+    ]
     fleet.confirm(first, amount="30", currency="EUR")
     assert ended(ledger, [first]) == {first["order_id"]: "dead insufficient_balance"}
     for order in others:
@@ -410,8 +512,12 @@ def run_out(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> list[dict[str, An
     return [first, *others]
 
 
-def test_a_balance_that_comes_back_pays_by_deadline(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """RELOGRADE_REQUEUE_ON_FUNDS: four of six can be paid, the earliest deadlines are; then the others."""
+def test_a_balance_that_comes_back_pays_by_deadline(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger
+) -> None:
+    """RELOGRADE_REQUEUE_ON_FUNDS: four of six can be paid, the earliest deadlines are; then the
+    others.
+    """
     fleet.environment |= {"RELOGRADE_REQUEUE_ON_FUNDS": "on", "RELOGRADE_MAX_IN_FLIGHT": "1"}
     fleet.start(2)
     orders = run_out(sandbox, fleet, ledger)
@@ -420,23 +526,33 @@ def test_a_balance_that_comes_back_pays_by_deadline(sandbox: Sandbox, fleet: Fle
 
     def paid(number: int) -> bool:
         a_minute_later(ledger)
-        return sum(ledger.end("relograde", order_id) == "confirmed" for order_id in wanted) == number
+        return (
+            sum(ledger.end("relograde", order_id) == "confirmed" for order_id in wanted) == number
+        )
 
     wait_for(lambda: paid(4), "four are confirmed")
     assert confirms(sandbox) == [first, *wanted[:4]]
-    assert {ledger.end("relograde", order_id) for order_id in wanted[4:]} == {"dead insufficient_balance"}
+    assert {ledger.end("relograde", order_id) for order_id in wanted[4:]} == {
+        "dead insufficient_balance"
+    }
     sandbox.top_up(EUR="100.00")
     wait_for(lambda: paid(6), "all are confirmed")
     assert confirms(sandbox) == [first, *wanted]
     judge(sandbox, ledger)
 
 
-def test_without_the_switch_they_wait_for_a_person(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """Invariant 8: the balance is back, new orders are paid, and the letters stay until somebody requeues them."""
+def test_without_the_switch_they_wait_for_a_person(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger
+) -> None:
+    """Invariant 8: the balance is back, new orders are paid, and the letters stay until somebody
+    requeues them.
+    """
     fleet.start(2)
     orders = run_out(sandbox, fleet, ledger)
     sandbox.top_up(EUR="1000.00")
-    later = fleet.confirm(sandbox.create("relograde", "finished", amount="30"), amount="30", currency="EUR")
+    later = fleet.confirm(
+        sandbox.create("relograde", "finished", amount="30"), amount="30", currency="EUR"
+    )
 
     def paid() -> bool:
         a_minute_later(ledger)
@@ -456,15 +572,22 @@ def calls(sandbox: Sandbox, orders: list[dict[str, Any]]) -> dict[str, int]:
     ours = {order["order_id"] for order in orders}
     booked = [entry["calls"] for entry in sandbox.books()["orders"] if entry["order_id"] in ours]
     pages = {call["at"] for entry in booked for call in entry if call["kind"] == "list"}
-    return {"find": sum(call["kind"] == "find" for entry in booked for call in entry), "list": len(pages)}
+    return {
+        "find": sum(call["kind"] == "find" for entry in booked for call in entry),
+        "list": len(pages),
+    }
 
 
 def test_pages_answer_for_pending_orders(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """A few pages stand for many reads; some reads bear them out; the books agree; no secret is anywhere."""
+    """A few pages stand for many reads; some reads bear them out; the books agree; no secret is
+    anywhere.
+    """
     sandbox.settings({"relograde": {"defaults": {**QUICK, "finish_after": 5.0}}})
     fleet.environment["RELOGRADE_CALLS_PER_MINUTE"] = "600"
     fleet.start(2)
-    orders = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(30)])
+    orders = sandbox.create_many(
+        [{"supplier": "relograde", "behaviour": "pending"} for _ in range(30)]
+    )
     assert set(ended(ledger, [fleet.confirm(order) for order in orders]).values()) == {"confirmed"}
     judge(sandbox, ledger)
     told_once_in_order(ledger, orders)
@@ -476,40 +599,63 @@ def test_pages_answer_for_pending_orders(sandbox: Sandbox, fleet: Fleet, ledger:
     assert lane["pages"] == "on"
 
 
-def test_a_list_that_lies_is_found_out_and_not_used_again(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """It shows every end as pending; each sixth look is a read, which a later page denies. All orders end right."""
-    sandbox.settings({"relograde": {"list_stuck": True, "defaults": {**QUICK, "finish_after": 2.0}}})
+def test_a_list_that_lies_is_found_out_and_not_used_again(
+    sandbox: Sandbox, fleet: Fleet, ledger: Ledger
+) -> None:
+    """It shows every end as pending; each sixth look is a read, which a later page denies.
+
+    All orders end right.
+    """
+    sandbox.settings(
+        {"relograde": {"list_stuck": True, "defaults": {**QUICK, "finish_after": 2.0}}}
+    )
     fleet.environment["RELOGRADE_CALLS_PER_MINUTE"] = "600"
     fleet.start(2)
-    orders = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(20)])
-    assert set(ended(ledger, [fleet.confirm(order) for order in orders], 90.0).values()) == {"confirmed"}
+    orders = sandbox.create_many(
+        [{"supplier": "relograde", "behaviour": "pending"} for _ in range(20)]
+    )
+    assert set(ended(ledger, [fleet.confirm(order) for order in orders], 90.0).values()) == {
+        "confirmed"
+    }
     judge(sandbox, ledger)
 
     def lane() -> dict[str, Any]:
         return next(row for row in fleet.command("lanes", "show") if row["lane"] == "relograde")
 
-    # Until an end that is five seconds old is shown on a page as pending; others keep the pages coming.
+    # Until an end that is five seconds old is shown on a page as pending; others keep the pages
+    # coming.
     more: list[dict[str, Any]] = []
 
     def found_out() -> dict[str, Any] | None:
-        batch = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)])
+        batch = sandbox.create_many(
+            [{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)]
+        )
         more.extend(fleet.confirm(order) for order in batch)
         assert set(ended(ledger, batch, 90.0).values()) == {"confirmed"}
-        return lane() if ledger.client.hexists("countersign:{relograde}:lane:-", "pages_off") else None
+        return (
+            lane() if ledger.client.hexists("countersign:{relograde}:lane:-", "pages_off") else None
+        )
 
     found = wait_for(found_out, "the list is found out", 120.0)
     assert "a page says pending, it was confirmed before" in found["pages_note"]
     assert fleet.log().count('"event": "pages_contradicted"') == 1
     before = calls(sandbox, [*orders, *more])["list"]
-    last = sandbox.create_many([{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)])
+    last = sandbox.create_many(
+        [{"supplier": "relograde", "behaviour": "pending"} for _ in range(8)]
+    )
     assert set(ended(ledger, [fleet.confirm(order) for order in last]).values()) == {"confirmed"}
     assert calls(sandbox, [*orders, *more, *last])["list"] == before
-    assert fleet.command("lanes", "pages", "relograde", "on") == {"lane": "relograde", "pages": "on"}
+    assert fleet.command("lanes", "pages", "relograde", "on") == {
+        "lane": "relograde",
+        "pages": "on",
+    }
     assert (lane()["pages"], lane()["pages_note"]) == ("on", None)
 
 
 def test_redis_goes_away_and_comes_back(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Redis down at the start and in the middle: the worker says so and goes on by itself; nothing is lost."""
+    """Redis down at the start and in the middle: the worker says so and goes on by itself; nothing
+    is lost.
+    """
     with EmbeddedRedis(tmp_path / "redis", own=True) as server:
         url = server.url
         server.stop()
@@ -517,10 +663,16 @@ def test_redis_goes_away_and_comes_back(tmp_path: Path, sandbox: Sandbox) -> Non
         ledger = Ledger(url)
         try:
             running.start()
-            wait_for(lambda: "Trying again" in running.log() or "rror" in running.log(), "the worker says so")
+            wait_for(
+                lambda: "Trying again" in running.log() or "rror" in running.log(),
+                "the worker says so",
+            )
             server.start()
             first = [running.confirm(sandbox.create("relograde", "pending")) for _ in range(5)]
-            wait_for(lambda: all(ledger.order("relograde", o["order_id"]) for o in first), "all are accepted")
+            wait_for(
+                lambda: all(ledger.order("relograde", o["order_id"]) for o in first),
+                "all are accepted",
+            )
             server.kill()
             wait_for(lambda: "ledger_unreachable" in running.log(), "the worker says so")
             server.start()

@@ -1,4 +1,6 @@
-"""What the README shows is run here as it stands: a plain client, a real worker, and a broker that loses a message."""
+"""What the README shows is run here as it stands: a plain client, a real worker, and a broker that
+loses a message.
+"""
 
 import subprocess
 import sys
@@ -42,7 +44,9 @@ def fleet(tmp_path: Path, sandbox: Sandbox) -> Iterator[Fleet]:
 def example(fleet: Fleet, *words: str) -> Iterator["subprocess.Popen[str]"]:
     """The example as a process that does not outlive its test."""
     line = [sys.executable, str(EXAMPLE), *words]
-    with subprocess.Popen(line, env=fleet.environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        line, env=fleet.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -58,7 +62,9 @@ def test_it_is_short() -> None:
 
 
 def test_it_repeats_until_the_order_is_accepted(fleet: Fleet, sandbox: Sandbox) -> None:
-    """The first message is lost with the broker's queue; the order is accepted all the same, and confirmed once."""
+    """The first message is lost with the broker's queue; the order is accepted all the same, and
+    confirmed once.
+    """
     order = sandbox.create("relograde", "finished")
     with (
         redis.Redis.from_url(fleet.redis_url) as broker,
@@ -73,7 +79,9 @@ def test_it_repeats_until_the_order_is_accepted(fleet: Fleet, sandbox: Sandbox) 
 
 
 def test_it_hears_of_a_refusal(fleet: Fleet) -> None:
-    """An order without its creation time is refused, and the sender is told instead of repeating for ever."""
+    """An order without its creation time is refused, and the sender is told instead of repeating
+    for ever.
+    """
     fleet.start()
     with example(fleet, "relograde", "RELO0TFQK8FXQXSPURM", "shop-2") as process:
         assert process.communicate(timeout=60)[0].strip() == "order.dead_lettered"

@@ -1,7 +1,8 @@
-"""Every failure of the wire, over real sockets: the state, reason, next look and hold that it leads to, and the end.
+"""Every failure of the wire, over real sockets: the state, reason, next look and hold that it leads
+to, and the end.
 
-The real client of the supplier, the real step, the real scripts on a real Redis. Only the ledger's clock is the
-test's, and a step takes none of its time, so that the next look is exact.
+The real client of the supplier, the real step, the real scripts on a real Redis. Only the ledger's
+clock is the test's, and a step takes none of its time, so that the next look is exact.
 """
 
 import time
@@ -27,7 +28,9 @@ from worker.turns.executor import Executor
 
 CASES = list(cases())
 PATIENT, HASTY = (10.0, 10.0), (0.5, 0.2)
-"""Seconds to connect and to wait: more than a busy machine needs; and less than a wire takes that never answers."""
+"""Seconds to connect and to wait: more than a busy machine needs; and less than a wire takes that
+never answers.
+"""
 LEAST = 60
 IDS = {"relograde": TRX, "logitrail": LOGITRAIL_ID}
 DETAILS = '{"language": "fi"}'
@@ -36,22 +39,42 @@ DETAILS = '{"language": "fi"}'
 class Worker:
     """Steps of one lane, each by a client of its own, as if each were a worker's first."""
 
-    def __init__(self, client: Any, clock: Clock, settings: Settings, known: Certificates, supplier: str) -> None:
-        self.clock, self.settings, self.certificates, self.supplier = clock, settings, known, supplier
+    def __init__(
+        self, client: Any, clock: Clock, settings: Settings, known: Certificates, supplier: str
+    ) -> None:
+        self.clock, self.settings, self.certificates, self.supplier = (
+            clock,
+            settings,
+            known,
+            supplier,
+        )
         scripts = Scripts(client, "test", clock=clock, run_id=lambda: "run-1")
         # Every probe is an order here; tests/test_balance_look.py has those of the accounts.
-        limits = {name: replace(limit, accounts=False) for name, limit in registry.limits(settings).items()}
-        self.ledger = Ledger(scripts, registry.policies(settings), limits, retry=settings.retry_seconds)
+        limits = {
+            name: replace(limit, accounts=False)
+            for name, limit in registry.limits(settings).items()
+        }
+        self.ledger = Ledger(
+            scripts, registry.policies(settings), limits, retry=settings.retry_seconds
+        )
 
     @contextmanager
     def _clients(self, wire: Wire) -> Iterator[dict[tuple[str, str | None], Any]]:
         """Logitrail's two hosts are one, told apart by their path."""
         with wire.place(self.certificates) as url:
-            changed: dict[str, Any] = {"RELOGRADE_URL": url, "LOGITRAIL_URLS": (f"{url}/api-1", f"{url}/api-2")}
+            changed: dict[str, Any] = {
+                "RELOGRADE_URL": url,
+                "LOGITRAIL_URLS": (f"{url}/api-1", f"{url}/api-2"),
+            }
             connect, read = HASTY if wire.slow else PATIENT
             for supplier in ("RELOGRADE", "LOGITRAIL"):
-                changed |= {f"{supplier}_CONNECT_TIMEOUT": connect, f"{supplier}_READ_TIMEOUT": read}
-            clients = registry.clients(replace(self.settings, values={**self.settings.values, **changed}))
+                changed |= {
+                    f"{supplier}_CONNECT_TIMEOUT": connect,
+                    f"{supplier}_READ_TIMEOUT": read,
+                }
+            clients = registry.clients(
+                replace(self.settings, values={**self.settings.values, **changed})
+            )
             if wire.trusted:
                 for one in clients.values():
                     one._http._session.verify = str(wire.trusted(self.certificates).cert)
@@ -62,7 +85,9 @@ class Worker:
     def open(self, order_id: str) -> None:
         """The payment has cleared."""
         details = DETAILS if self.supplier == "logitrail" else None
-        accepted = an_order(order_id, self.supplier, accepted_at=self.clock(), details=details is not None)
+        accepted = an_order(
+            order_id, self.supplier, accepted_at=self.clock(), details=details is not None
+        )
         assert self.ledger.open(accepted, details).result == "opened"
 
     def step(self, order_id: str, wire: Wire) -> None:
@@ -72,7 +97,11 @@ class Worker:
         instant = time.monotonic()
         with self._clients(wire) as clients:
             executor = Executor(
-                self.ledger, self.ledger.policies, clients, monotonic=lambda: instant, jitter=lambda: 0.0
+                self.ledger,
+                self.ledger.policies,
+                clients,
+                monotonic=lambda: instant,
+                jitter=lambda: 0.0,
             )
             executor.step(self.supplier, order_id)
 
@@ -90,12 +119,18 @@ class Worker:
         return dict(client.hgetall(self.ledger.scripts.key(self.supplier, "lane", "-")))
 
     def stands(self, order_id: str) -> str:
-        """What became of the order and its lane, in the table's words, as a stranger reads the keys."""
+        """What became of the order and its lane, in the table's words, as a stranger reads the
+        keys.
+        """
         record, lane = self.record(order_id), self.lane()
         words = record["state"] + (f" {record['reason']}" if "reason" in record else "")
         words += ", unresolved" if "send_by" in record else ""
         words += ", inferred" if record.get("inferred") == "1" else ""
-        words += f"; {record['kind']} {self._when(record['due_at'])}" if "due_at" in record else "; no look"
+        words += (
+            f"; {record['kind']} {self._when(record['due_at'])}"
+            if "due_at" in record
+            else "; no look"
+        )
         if "held" in lane:
             words += f"; lane {lane['held']}, probe {self._when(lane['probe_at'])}"
         return words
@@ -116,7 +151,9 @@ def worker(
 
 
 def play(worker: Worker, case: Case) -> str:
-    """What other orders meet, then what this order meets, each at its time; returns the order's id."""
+    """What other orders meet, then what this order meets, each at its time; returns the order's
+    id.
+    """
     name = IDS[case.supplier]
     for number, wire in enumerate(case.others):
         worker.open(f"OTHER{number}")
@@ -140,7 +177,9 @@ def test_each_failure_leads_where_it_must(worker: Callable[[str], Worker], case:
 
 
 class Books:
-    """A supplier in good health, that remembers what had an effect and in which order it was called."""
+    """A supplier in good health, that remembers what had an effect and in which order it was
+    called.
+    """
 
     def __init__(self, supplier: str, effects: int) -> None:
         self.supplier, self.effects = supplier, effects
@@ -150,14 +189,22 @@ class Books:
     def behave(self, visit: Visit) -> bool:
         method, path, _ = visit.request.decode().split(" ", 2)
         self.calls.append("ask" if method == "GET" else "confirm")
-        visit.sock.sendall(self._logitrail(visit, path) if self.supplier == "logitrail" else self._relograde(method))
+        visit.sock.sendall(
+            self._logitrail(visit, path)
+            if self.supplier == "logitrail"
+            else self._relograde(method)
+        )
         return True
 
     def _relograde(self, method: str) -> bytes:
         if method == "GET":
             return http(200, order("finished" if self.effects else "created"))
         self.effects += 1
-        return http(200, order("finished")) if self.effects == 1 else http(400, "this order can not be confirmed")
+        return (
+            http(200, order("finished"))
+            if self.effects == 1
+            else http(400, "this order can not be confirmed")
+        )
 
     def _logitrail(self, visit: Visit, path: str) -> bytes:
         """A repeat comes without a body and to the host that was called first."""
@@ -185,7 +232,9 @@ LOST = [
 def test_a_lost_answer_ends_right_whatever_had_happened(
     worker: Callable[[str], Worker], case: Case, effect: bool
 ) -> None:
-    """The supplier took the confirm or did not: one effect in its books, and it is asked before any repeat."""
+    """The supplier took the confirm or did not: one effect in its books, and it is asked before any
+    repeat.
+    """
     here = worker(case.supplier)
     name = play(here, case)
     books = Books(case.supplier, effects=int(effect))
@@ -200,7 +249,9 @@ def test_a_lost_answer_ends_right_whatever_had_happened(
     assert here.stands(name).startswith(ends)
     assert books.effects == (0 if ends.startswith("dead") else 1)
     if case.supplier == "relograde":
-        assert books.calls == (["ask"] if effect else ["ask", "ask", "confirm"][: 2 if ends.startswith("dead") else 3])
+        assert books.calls == (
+            ["ask"] if effect else ["ask", "ask", "confirm"][: 2 if ends.startswith("dead") else 3]
+        )
 
 
 def test_the_table_is_as_long_as_it_says() -> None:
@@ -208,4 +259,6 @@ def test_the_table_is_as_long_as_it_says() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     for supplier in IDS:
         assert len([case for case in CASES if case.supplier == supplier]) >= LEAST
-    assert f"{len(CASES)} rows" in (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert f"{len(CASES)} rows" in (
+        Path(__file__).parents[1] / "docs" / "architecture.md"
+    ).read_text(encoding="utf-8")

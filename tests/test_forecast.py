@@ -1,4 +1,6 @@
-"""The forecast: as arithmetic on values, and against what the real ledger, dispatcher and executor then do."""
+"""The forecast: as arithmetic on values, and against what the real ledger, dispatcher and executor
+then do.
+"""
 
 import random
 from dataclasses import replace
@@ -24,7 +26,9 @@ WINDOW = 61.0
 
 
 def seen(waiting, now=NOW, **changed):
-    """What a lane of two calls a minute makes of these orders, each a `Waiting` or its last safe moment."""
+    """What a lane of two calls a minute makes of these orders, each a `Waiting` or its last safe
+    moment.
+    """
     orders = [each if isinstance(each, Waiting) else Waiting(last_safe=each) for each in waiting]
     given = {"per_minute": 2, "window": WINDOW, "waiting": orders}
     return foresee(Lane(**{**given, **changed}), now)
@@ -34,7 +38,7 @@ def outcome(forecast: Forecast):
     return forecast.misses, forecast.first_miss_at, forecast.spare, forecast.done_at
 
 
-# --- as arithmetic ------------------------------------------------------------------------------------------------
+# --- as arithmetic --------------------------------------------------------------------------------
 
 
 def test_nothing_waits():
@@ -60,10 +64,22 @@ def test_two_calls_a_minute_serve_the_earliest_deadlines(deadlines, expected):
 
 
 def test_calls_of_the_running_window_free_their_slots_first():
-    """One is spent until 20 s from now; one that is still on its way frees its slot a window from now at the latest."""
+    """One is spent until 20 s from now; one that is still on its way frees its slot a window from
+    now at the latest.
+    """
     assert outcome(seen([NOW + 19], spent=[NOW + 20, NOW + 65])) == (1, NOW + 19, None, None)
-    assert outcome(seen([NOW + 61, NOW + 81], spent=[NOW + 20, NOW + 65])) == (0, None, 20.0, NOW + 61)
-    assert outcome(seen([NOW + 30], spent=[NOW + 9, NOW + 20, NOW + 40])) == (0, None, 10.0, NOW + 20)
+    assert outcome(seen([NOW + 61, NOW + 81], spent=[NOW + 20, NOW + 65])) == (
+        0,
+        None,
+        20.0,
+        NOW + 61,
+    )
+    assert outcome(seen([NOW + 30], spent=[NOW + 9, NOW + 20, NOW + 40])) == (
+        0,
+        None,
+        10.0,
+        NOW + 20,
+    )
 
 
 def test_an_order_may_not_be_due_yet():
@@ -83,7 +99,9 @@ def test_an_unresolved_order_takes_a_read_and_a_confirm():
 
 
 def test_an_unresolved_order_that_is_late_is_lost_and_asked_about_all_the_same():
-    """With the re-checks: its read takes no call from who can still be confirmed, but for the tenth."""
+    """With the re-checks: its read takes no call from who can still be confirmed, but for the
+    tenth.
+    """
     late = Waiting(last_safe=NOW - 1, settled_at=NOW - 50)
     assert outcome(seen([late, NOW + 1, NOW + 60])) == (1, NOW - 1, 1.0, NOW)
     assert seen([late, NOW + 1, NOW + 60], picks=9).misses == 2
@@ -104,7 +122,9 @@ def test_rechecks_have_every_tenth_call_while_they_wait():
 
 
 def test_rechecks_that_are_to_come_take_their_tenth_as_long_as_confirms_wait():
-    """Of the confirms to come many are answered `pending`; without confirms they take no call from later ones."""
+    """Of the confirms to come many are answered `pending`; without confirms they take no call from
+    later ones.
+    """
     deadlines = [NOW + 1] * 20
     assert seen(deadlines, per_minute=20, pressed=True).misses == 2
     assert seen(deadlines, per_minute=20, pressed=True, picks=9).misses == 2
@@ -126,7 +146,12 @@ def test_a_lane_without_a_limit_loses_only_who_is_due_too_late():
     """Every call can be made at once."""
     late = Waiting(last_safe=NOW + 5, due_at=NOW + 6)
     pending = [Recheck(due_at=NOW, snoozes=0)] * 20
-    assert outcome(seen([late, *[NOW + 1] * 500], per_minute=0, rechecks=pending)) == (1, NOW + 5, 1.0, NOW)
+    assert outcome(seen([late, *[NOW + 1] * 500], per_minute=0, rechecks=pending)) == (
+        1,
+        NOW + 5,
+        1.0,
+        NOW,
+    )
 
 
 def test_a_held_lane_is_released_by_its_next_probe():
@@ -134,7 +159,13 @@ def test_a_held_lane_is_released_by_its_next_probe():
     deadlines = [NOW + 50, NOW + 100]
     assert seen(deadlines).first_miss_if_held_at is None
     probed = seen(deadlines, held_until=NOW + 60)
-    assert (*outcome(probed), probed.first_miss_if_held_at) == (1, NOW + 50, 40.0, NOW + 60, NOW + 50)
+    assert (*outcome(probed), probed.first_miss_if_held_at) == (
+        1,
+        NOW + 50,
+        40.0,
+        NOW + 60,
+        NOW + 50,
+    )
     assert outcome(seen(deadlines, held_until=0.0)) == (0, None, 50.0, NOW)
 
 
@@ -143,7 +174,9 @@ def test_groups_are_counted_like_their_orders():
     alike = Waiting(last_safe=NOW + 61, count=9)
     assert outcome(seen([alike])) == (5, NOW + 61, 0.0, NOW + 61)
     assert seen([alike]).waiting == 9
-    rest = seen([Waiting(last_safe=NOW + 200, count=99)], per_minute=10, rechecks=[Recheck(due_at=NOW)] * 9)
+    rest = seen(
+        [Waiting(last_safe=NOW + 200, count=99)], per_minute=10, rechecks=[Recheck(due_at=NOW)] * 9
+    )
     assert rest.misses == 99 - 4 * 9
 
 
@@ -154,19 +187,26 @@ def test_groups_are_counted_like_their_orders():
     st.lists(st.floats(1, 61), max_size=7),
 )
 def test_it_loses_as_few_as_can_be(slacks, per_minute, spent):
-    """When all are due, those beyond the calls until a deadline are lost and no more (Hall's theorem)."""
+    """When all are due, those beyond the calls until a deadline are lost and no more (Hall's
+    theorem).
+    """
     free = sorted([0.0] * (per_minute - len(spent)) + [round(at, 3) for at in spent])[-per_minute:]
     slacks = sorted(round(slack, 3) for slack in slacks)
     calls = [sum(int((slack - at) // WINDOW) + 1 for at in free if at <= slack) for slack in slacks]
     least = max(0, *(number - upto for number, upto in enumerate(calls, 1)))
-    assert seen(slacks, now=0.0, per_minute=per_minute, spent=[round(at, 3) for at in spent]).misses == least
+    assert (
+        seen(slacks, now=0.0, per_minute=per_minute, spent=[round(at, 3) for at in spent]).misses
+        == least
+    )
 
 
-# --- money --------------------------------------------------------------------------------------------------------
+# --- money ----------------------------------------------------------------------------------------
 
 
 def letter(amount, last_safe=NOW + 100, currency="EUR"):
-    return Unpaid(last_safe=last_safe, amount=None if amount is None else Decimal(amount), currency=currency)
+    return Unpaid(
+        last_safe=last_safe, amount=None if amount is None else Decimal(amount), currency=currency
+    )
 
 
 def short(letters, balances=None, per_minute=2):
@@ -175,12 +215,22 @@ def short(letters, balances=None, per_minute=2):
 
 def test_money_is_missing_by_currency():
     """What the letters cost, less the balance; all of it while that is not known."""
-    letters = [letter("10.50"), letter("20"), letter("5", currency="USD"), letter(None, currency="USD")]
+    letters = [
+        letter("10.50"),
+        letter("20"),
+        letter("5", currency="USD"),
+        letter(None, currency="USD"),
+    ]
     euro, dollar = short(letters, {"EUR": Decimal("30.00"), "USD": None})
     assert (euro.currency, euro.orders, euro.amount, euro.balance, euro.missing) == (
         "EUR", 2, Decimal("30.50"), Decimal("30.00"), Decimal("0.50"),
     )  # fmt: skip
-    assert (dollar.currency, dollar.orders, dollar.unpriced, dollar.missing) == ("USD", 2, 1, Decimal(5))
+    assert (dollar.currency, dollar.orders, dollar.unpriced, dollar.missing) == (
+        "USD",
+        2,
+        1,
+        Decimal(5),
+    )
     assert short([letter("10")], {"EUR": Decimal(11)})[0].missing == 0
 
 
@@ -195,19 +245,27 @@ def test_who_waits_and_is_not_paid_for_is_missing_money_too():
     assert (euro.lost, euro.waiting) == (298, 298)
     [late] = short([letter("30", NOW + 200), *[waits("30")] * 4], {"EUR": Decimal(100)})
     assert (late.missing, late.lost, late.waiting) == (Decimal(50), 2, 1)
-    [small] = short([waits("80", NOW + 10), waits("30", NOW + 20), waits("20", NOW + 30)], {"EUR": Decimal(100)})
-    assert (small.missing, small.lost, small.before) == (Decimal(30), 1, NOW + 20), "the last one still fits"
+    [small] = short(
+        [waits("80", NOW + 10), waits("30", NOW + 20), waits("20", NOW + 30)], {"EUR": Decimal(100)}
+    )
+    assert (small.missing, small.lost, small.before) == (Decimal(30), 1, NOW + 20), (
+        "the last one still fits"
+    )
 
 
 def test_what_waits_is_paid_for_as_far_as_anybody_knows():
-    """Nothing is said of those who wait while the balance is not known, or suffices, or is of another currency."""
+    """Nothing is said of those who wait while the balance is not known, or suffices, or is of
+    another currency.
+    """
     assert short([waits("30")]) == short([waits("30")], {"EUR": None}) == []
     assert short([waits("30")], {"EUR": Decimal(30)}) == []
     assert short([waits("30", NOW)], {"EUR": Decimal(0)}) == [], "too late"
     [euro] = short([letter("5"), waits("30")])
     assert (euro.missing, euro.lost, euro.waiting) == (Decimal(5), 1, 0)
     [euro] = short([letter("5"), waits("30"), waits("9", currency="USD")], {"EUR": Decimal(35)})
-    assert (euro.missing, euro.lost, euro.waiting) == (0, 1, 0), "the letter is, until it is requeued"
+    assert (euro.missing, euro.lost, euro.waiting) == (0, 1, 0), (
+        "the letter is, until it is requeued"
+    )
 
 
 def test_letters_past_their_deadline_want_no_money():
@@ -228,26 +286,30 @@ def test_the_money_must_be_there_before_the_calls_that_spend_it():
 
 def test_letters_without_a_currency_are_apart():
     """They are somebody's all the same."""
-    assert [(row.currency, row.orders) for row in short([letter(None, currency=None), letter("1")])] == [
+    assert [(row.currency, row.orders) for row in short([letter(None, currency=None),
+    letter("1")])] == [
         (None, 1), ("EUR", 1),
     ]  # fmt: skip
 
 
-# --- against what then happens --------------------------------------------------------------------------------------
+# --- against what then happens --------------------------------------------------------------------
 
 PER_MINUTE = 20
 ONE_LANE = (("relograde", None),)
 
 
 def order(order_id, last_safe, **changed):
-    return an_order(order_id, created_at=last_safe + 30 - 86400, deadline_at=last_safe + 30, **changed)
+    return an_order(
+        order_id, created_at=last_safe + 30 - 86400, deadline_at=last_safe + 30, **changed
+    )
 
 
 class Rush:
-    """A backlog of every kind, some minutes old, in a lane that can serve two thirds of it, more or less.
+    """A backlog of every kind, some minutes old, in a lane that can serve two thirds of it, more or
+    less.
 
-    The supplier then does what a forecast takes for granted: it confirms at once, an attempt without an answer had no
-    effect, and what is pending stays so.
+    The supplier then does what a forecast takes for granted: it confirms at once, an attempt
+    without an answer had no effect, and what is pending stays so.
     """
 
     def __init__(self, client, policies, clock, seed):
@@ -265,17 +327,23 @@ class Rush:
         return order(f"{number:04}", START + 200 + self.draw.uniform(0, self.span))
 
     def _grow_old(self, orders):
-        """Some are tried while the supplier is in trouble, and some of those die of it and come back."""
+        """Some are tried while the supplier is in trouble, and some of those die of it and come
+        back.
+        """
         trouble = {
             "pending": [say.Pending()] * 9999,
             "unresolved": [say.Unknown("no answer")],
             "retried": [say.Unavailable("dns")],
             "requeued": [say.Rejected("out_of_stock")],
         }
-        tried = {each.order_id: self.draw.choice(list(trouble)) for each in orders[: len(orders) // 3]}
+        tried = {
+            each.order_id: self.draw.choice(list(trouble)) for each in orders[: len(orders) // 3]
+        }
         answers = {order_id: list(trouble[kind]) for order_id, kind in tried.items()}
         self.supplier.promise(answers)
-        self.lane.work([(START, each) for each in orders if each.order_id in tried], until=START + 150)
+        self.lane.work(
+            [(START, each) for each in orders if each.order_id in tried], until=START + 150
+        )
         for order_id, kind in tried.items():
             if kind == "requeued":
                 self.ledger.change("relograde", order_id, interventions.requeue)
@@ -294,10 +362,14 @@ class Rush:
     def lost(self):
         """The orders that have missed their deadline, and their last safe moments."""
         dead = members(self.ledger, "relograde", "letters", "deadline_missed")
-        return {order_id: self.views.order("relograde", order_id).deadline_at - 30 for order_id in dead}
+        return {
+            order_id: self.views.order("relograde", order_id).deadline_at - 30 for order_id in dead
+        }
 
     def comes_true(self, within=0, record=lambda name, value: None):
-        """The forecast of this moment; after the caller has seen it, it is compared with what the lane then does."""
+        """The forecast of this moment; after the caller has seen it, it is compared with what the
+        lane then does.
+        """
         before, forecast = self.lost(), foresee(*Backlog(self.ledger).lane("relograde", None))
         yield forecast
         self.lane.work(until=START + 200 + self.span + 3600)
@@ -309,7 +381,9 @@ class Rush:
 
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_what_was_forecast_is_what_happens(client, policies, clock, seed, record_property):
-    """The number of misses and the first of them, exactly: retries, questions, re-checks and a running window."""
+    """The number of misses and the first of them, exactly: retries, questions, re-checks and a
+    running window.
+    """
     rush = Rush(client, policies, clock, seed)
     for kind in ("confirm", "ask"):
         assert members(rush.ledger, "relograde", "ready", "-", kind)
@@ -331,9 +405,14 @@ def test_a_held_lane_is_forecast_as_if_a_person_released_it_now(client, policies
 
 
 def test_a_lane_that_is_held_for_a_cause_is_forecast_from_its_next_probe(client, policies, clock):
-    """Which gets through. It goes to any order, and not to the nearest deadline: that is one call's difference."""
+    """Which gets through.
+
+    It goes to any order, and not to the nearest deadline: that is one call's difference.
+    """
     rush = Rush(client, policies, clock, 8)
-    rush.supplier.promise({order_id: [say.Blocked("rate_limited", 100.0)] for order_id in rush.next_in_line(1)})
+    rush.supplier.promise(
+        {order_id: [say.Blocked("rate_limited", 100.0)] for order_id in rush.next_in_line(1)}
+    )
     rush.lane.work(until=clock() + 61)
     assert rush.views.stats()["lanes"]["relograde"]["cause"] == "rate_limited"
     for forecast in rush.comes_true(within=1):
@@ -342,9 +421,13 @@ def test_a_lane_that_is_held_for_a_cause_is_forecast_from_its_next_probe(client,
 
 @pytest.mark.parametrize("pages", [True, False], ids=["pages", "one by one"])
 def test_a_backlog_of_which_most_confirms_are_answered_pending(client, policies, clock, pages):
-    """The recorded mix: nobody is pending yet, and what is lost lies between the two numbers, close to the second."""
+    """The recorded mix: nobody is pending yet, and what is lost lies between the two numbers, close
+    to the second.
+    """
     draw = random.Random(3)
-    ledger = make_ledger(client, policies, clock, channels=(), calls_per_minute=PER_MINUTE, pages=pages)
+    ledger = make_ledger(
+        client, policies, clock, channels=(), calls_per_minute=PER_MINUTE, pages=pages
+    )
     shop = ShopList(clock, 3, newest_first=True)
     span = 400 / PER_MINUTE * WINDOW * 0.9
     for number in range(400):

@@ -11,7 +11,13 @@ from worker.rules.funds import Funds, Want, payable
 def want(order_id, amount="30", currency="EUR", at=None):
     """Deadlines come in the order of the ids."""
     last_safe = START + ord(order_id[0])
-    return Want(order_id=order_id, last_safe=last_safe, amount=Decimal(amount), currency=currency, letter_at=at)
+    return Want(
+        order_id=order_id,
+        last_safe=last_safe,
+        amount=Decimal(amount),
+        currency=currency,
+        letter_at=at,
+    )
 
 
 def letter(order_id, amount="30", currency="EUR", at=START):
@@ -40,7 +46,9 @@ def test_orders_that_wait_have_their_place_in_the_queue():
     assert chosen([letter("B"), letter("D")], [want("A"), want("C"), want("E")], EUR="90") == ["B"]
     assert chosen([letter("B")], [want("C")], EUR="30") == ["B"]
     assert chosen([letter("B")], [want("A")], EUR="30") == []
-    assert chosen([letter("B")], [want("A", "31")], EUR="30") == ["B"], "that one cannot be paid either way"
+    assert chosen([letter("B")], [want("A", "31")], EUR="30") == ["B"], (
+        "that one cannot be paid either way"
+    )
 
 
 def test_no_more_orders_are_read_than_can_matter():
@@ -60,7 +68,9 @@ def test_currencies_are_apart():
 
 
 def test_nobody_has_two_chances_with_one_balance():
-    """Refused since the balance rose: it costs more than its message says, and asking again only spends calls."""
+    """Refused since the balance rose: it costs more than its message says, and asking again only
+    spends calls.
+    """
     letters = [letter("A", at=START + 1), letter("B", at=START)]
     assert chosen(letters, EUR="30") == ["B"]
     assert chosen(letters, rose_at=START + 2, EUR="60") == ["A", "B"]

@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[1]
 
 
 class World:
-    """A broker that may be away or hang, a consumer that may be deaf, a clock. Both threads' turns are made here."""
+    """A broker that may be away or hang, a consumer that may be deaf, a clock.
+
+    Both threads' turns are made here.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -69,7 +72,9 @@ def test_a_worker_that_hears_itself_goes_on(world: World) -> None:
 
 
 def test_a_worker_that_hears_nothing_ends_itself(world: World) -> None:
-    """The broker takes its messages and none arrives: it ends with its own exit code, within a minute."""
+    """The broker takes its messages and none arrives: it ends with its own exit code, within a
+    minute.
+    """
     world.run(60)
     world.hears = False
     deaf_since = world.now
@@ -80,7 +85,9 @@ def test_a_worker_that_hears_nothing_ends_itself(world: World) -> None:
 
 @pytest.mark.parametrize("hangs", [EVERY, 30.0, 100.0, 3600.0])
 def test_a_worker_whose_broker_hangs_ends_itself(world: World, hangs: float) -> None:
-    """However long a message takes to fail: it ends within a minute, and its supervisor starts a new one."""
+    """However long a message takes to fail: it ends within a minute, and its supervisor starts a
+    new one.
+    """
     world.run(60)
     world.hangs = hangs
     hung_since = world.now
@@ -112,7 +119,9 @@ def test_a_broker_that_is_away_is_not_the_workers_fault(world: World, refused_af
 
 
 def test_a_broker_is_away_when_it_refuses_and_not_when_it_hangs() -> None:
-    """As the Redis client says it: a refused connection, a name without an address, a server that never answers."""
+    """As the Redis client says it: a refused connection, a name without an address, a server that
+    never answers.
+    """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         assert not away(failure("127.0.0.1", port))
@@ -136,7 +145,9 @@ def test_the_command_looks_at_progress_alone(tmp_path: Path, age: float, code: i
     os.utime(progress.path, (noted, noted))
     environment = {**os.environ, "TMPDIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"}
     line = [sys.executable, "-m", "celery", "-A", "worker", "health", "--json"]
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr
     assert [row["well"] for row in json.loads(done.stdout)] == [code == 0]
 
@@ -152,8 +163,12 @@ def test_files_of_dead_workers_are_forgotten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("age", "well"), [(STALE + 1, True), (74.0, True), (76.0, False)])
-def test_a_stopping_worker_is_well_for_as_long_as_its_calls_may_take(tmp_path: Path, age: float, well: bool) -> None:
-    """Then it hangs: neither a message that was still in hand nor a second signal makes it look well for longer."""
+def test_a_stopping_worker_is_well_for_as_long_as_its_calls_may_take(
+    tmp_path: Path, age: float, well: bool
+) -> None:
+    """Then it hangs: neither a message that was still in hand nor a second signal makes it look
+    well for longer.
+    """
     worker = Progress("test", os.getpid(), tmp_path)
     worker.note()
     worker.stop(75.0)
@@ -166,7 +181,9 @@ def test_a_stopping_worker_is_well_for_as_long_as_its_calls_may_take(tmp_path: P
 
 
 def test_a_new_worker_is_not_taken_for_a_killed_one_of_its_number(tmp_path: Path) -> None:
-    """In a container they often have the same: the new one does not stop because the old one did."""
+    """In a container they often have the same: the new one does not stop because the old one
+    did.
+    """
     for _ in range(2):
         worker = Progress("test", os.getpid(), tmp_path)
         worker.begin()
@@ -174,8 +191,13 @@ def test_a_new_worker_is_not_taken_for_a_killed_one_of_its_number(tmp_path: Path
         worker.stop(75.0)
 
 
-def test_a_worker_is_well_until_its_last_call_is_finished(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """SIGTERM with a call in hand: a probe must not end it in the middle. When the process ends it is forgotten."""
+def test_a_worker_is_well_until_its_last_call_is_finished(
+    server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """SIGTERM with a call in hand: a probe must not end it in the middle.
+
+    When the process ends it is forgotten.
+    """
     with socket.create_server(("127.0.0.1", 0)) as supplier:
         environment = {
             "LOGITRAIL_URLS": f"http://127.0.0.1:{supplier.getsockname()[1]}",
@@ -187,7 +209,12 @@ def test_a_worker_is_well_until_its_last_call_is_finished(server: EmbeddedRedis,
         fleet = Fleet(tmp_path, server.url.rsplit("/", 1)[0] + "/7", environment)
         try:
             fleet.start()
-            fleet.send("orders.confirm", supplier="logitrail", order_id="5f3e9a1b2c4d5e6f7a8b9c0d", reference="1")
+            fleet.send(
+                "orders.confirm",
+                supplier="logitrail",
+                order_id="5f3e9a1b2c4d5e6f7a8b9c0d",
+                reference="1",
+            )
             supplier.settimeout(60)
             call, _ = supplier.accept()
             with call:
@@ -195,7 +222,11 @@ def test_a_worker_is_well_until_its_last_call_is_finished(server: EmbeddedRedis,
                 fleet.workers[0].send_signal(signal.SIGTERM)
                 wait_for(lambda: listeners(fleet.redis_url) == 0, "it listens no more")
                 [row] = fleet.command("health")
-                assert (row["pid"], row["stopping"], row["well"]) == (fleet.workers[0].pid, True, True)
+                assert (row["pid"], row["stopping"], row["well"]) == (
+                    fleet.workers[0].pid,
+                    True,
+                    True,
+                )
                 assert fleet.workers[0].poll() is None
             assert fleet.workers[0].wait(60) == 0
             assert not list(tmp_path.glob("countersign-*/*"))
@@ -213,5 +244,10 @@ def test_without_a_worker_the_command_says_so(tmp_path: Path) -> None:
     """One that is not ready yet has noted nothing: not healthy, and the line tells a person why."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"}
     line = [sys.executable, "-m", "celery", "-A", "worker", "health"]
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "countersign: no worker of this machine is ready\n")
+    done = subprocess.run(
+        line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "countersign: no worker of this machine is ready\n",
+    )

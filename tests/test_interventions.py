@@ -1,4 +1,6 @@
-"""Withdraw, requeue and resolve: what the web app and people may ask of an order, state by state."""
+"""Withdraw, requeue and resolve: what the web app and people may ask of an order, state by
+state.
+"""
 
 from dataclasses import replace
 
@@ -12,11 +14,26 @@ NOW = START
 
 
 def order(**changed):
-    return Order(**{"supplier": "relograde", "order_id": "R1", "accepted_at": NOW - 50, "due_at": NOW, **changed})
+    return Order(
+        **{
+            "supplier": "relograde",
+            "order_id": "R1",
+            "accepted_at": NOW - 50,
+            "due_at": NOW,
+            **changed,
+        }
+    )
 
 
 def dead(reason="order_expired", **changed):
-    given = {"state": "dead", "reason": reason, "letter": reason, "letter_at": NOW - 9, "due_at": None, "detail": "d"}
+    given = {
+        "state": "dead",
+        "reason": reason,
+        "letter": reason,
+        "letter_at": NOW - 9,
+        "due_at": None,
+        "detail": "d",
+    }
     return order(**{**given, **changed})
 
 
@@ -37,12 +54,20 @@ MAY_WITHDRAW = [
 ]
 
 
-@pytest.mark.parametrize(("before", "may"), [row[1:] for row in MAY_WITHDRAW], ids=[row[0] for row in MAY_WITHDRAW])
+@pytest.mark.parametrize(
+    ("before", "may"), [row[1:] for row in MAY_WITHDRAW], ids=[row[0] for row in MAY_WITHDRAW]
+)
 def test_an_order_is_withdrawn_while_nothing_may_have_been_sent(before, may):
-    """Else the web app is told `order.updated` with `withdraw_refused`, and the order stays as it was."""
+    """Else the web app is told `order.updated` with `withdraw_refused`, and the order stays as it
+    was.
+    """
     step = withdraw(before, NOW)
     if may:
-        assert (step.order.state, step.order.due_at, step.order.ended_at) == ("withdrawn", None, NOW)
+        assert (step.order.state, step.order.due_at, step.order.ended_at) == (
+            "withdrawn",
+            None,
+            NOW,
+        )
         assert (step.order.reason, step.order.letter, step.order.letter_at) == (None, None, None)
         assert step.tells == (("order.withdrawn", None),)
     else:
@@ -57,7 +82,9 @@ def test_a_second_withdraw_is_silent():
 
 
 def test_a_requeue_that_nobody_decided_starts_no_limit_anew():
-    """When the balance is back: asked about first as ever, but a person's requeue is only what a person did."""
+    """When the balance is back: asked about first as ever, but a person's requeue is only what a
+    person did.
+    """
     before = dead("insufficient_balance", requeued_at=NOW - 5)
     step = requeue_on_funds(before, NOW)
     assert (step.event, step.order.requeued_at) == ("requeued_on_funds", NOW - 5)
@@ -84,9 +111,12 @@ BACK = [
 
 @pytest.mark.parametrize(("facts", "state"), BACK)
 def test_a_requeue_goes_where_the_facts_allow(facts, state):
-    """Ask, decide, then maybe confirm: due now, a question first, limits count from now; the unresolved stays so."""
+    """Ask, decide, then maybe confirm: due now, a question first, limits count from now; the
+    unresolved stays so.
+    """
     marks = {
-        "failures": 4, "snoozes": 7, "verdict": "order_expired", "contradictions": 3, "incomplete": True,
+        "failures": 4, "snoozes": 7, "verdict": "order_expired", "contradictions": 3,
+        "incomplete": True,
         "denied_at": NOW - 9, "not_found_at": NOW - 9, "attempts": 2,
     }  # fmt: skip
     before = dead(**marks, **facts)
@@ -94,7 +124,12 @@ def test_a_requeue_goes_where_the_facts_allow(facts, state):
     assert (after.state, after.due_at, after.requeued_at, after.must_ask) == (state, NOW, NOW, True)
     assert (after.reason, after.letter, after.letter_at, after.detail) == (None, None, None, None)
     assert (after.failures, after.snoozes, after.verdict, after.contradictions) == (0, 0, None, 0)
-    assert (after.incomplete, after.denied_at, after.not_found_at, after.attempts) == (False, None, None, 2)
+    assert (after.incomplete, after.denied_at, after.not_found_at, after.attempts) == (
+        False,
+        None,
+        None,
+        2,
+    )
     assert (after.unresolved, after.send_by) == (before.unresolved, before.send_by)
 
 
@@ -113,7 +148,12 @@ def test_a_dead_order_is_resolved_with_a_note():
     """It has ended, and that is told; what is unresolved stays visible."""
     step = resolve(dead(send_by=NOW - 9, due_at=NOW), NOW, "refunded")
     after = step.order
-    assert (after.state, after.note, after.due_at, after.ended_at) == ("resolved", "refunded", None, NOW)
+    assert (after.state, after.note, after.due_at, after.ended_at) == (
+        "resolved",
+        "refunded",
+        None,
+        NOW,
+    )
     assert (after.letter, after.letter_at, after.unresolved) == (None, None, True)
     assert step.tells == (("order.resolved", None),)
 

@@ -1,8 +1,12 @@
-"""An order's way through the ledger, on a real server: open, claim, permit, write, hint. The clock is the test's."""
+"""An order's way through the ledger, on a real server: open, claim, permit, write, hint.
+
+The clock is the test's.
+"""
 
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
@@ -33,7 +37,9 @@ NOT_PASSIVE = Rejected("order_not_passive")
 def types(ledger, order_id="R1", room="relograde"):
     """The types of the outcomes so far, in order; the acceptance is the record itself."""
     kept = ledger.scripts.client.hgetall(ledger.scripts.key(room, "outcomes", order_id))
-    told = int(ledger.scripts.client.hget(ledger.scripts.key(room, "order", order_id), "sequence") or 0)
+    told = int(
+        ledger.scripts.client.hget(ledger.scripts.key(room, "order", order_id), "sequence") or 0
+    )
     later = [kept[str(number)].split('"type":"')[1].split('"')[0] for number in range(2, told + 1)]
     return ["order.accepted"] * (told > 0) + later
 
@@ -52,7 +58,7 @@ def permitted(ledger, order_id="R1", supplier="relograde", kind=CONFIRM, **chang
     return claim, ledger.permit(claim, Call(kind=kind))
 
 
-# --- open ----------------------------------------------------------------------------------------------------------
+# --- open -----------------------------------------------------------------------------------------
 
 
 def test_an_accepted_order_is_due_at_once_and_that_is_told(ledger):
@@ -66,7 +72,9 @@ def test_an_accepted_order_is_due_at_once_and_that_is_told(ledger):
 
 
 def test_a_repeat_changes_nothing_and_tells_again(ledger, clock, outbox):
-    """A repeat makes `order.accepted` and the latest outcome go out again, with the same ids (1)."""
+    """A repeat makes `order.accepted` and the latest outcome go out again, with the same ids
+    (1).
+    """
     ledger.open(an_order())
     turn(ledger, "R1", Rejected("out_of_stock"))
     clock.advance(1)
@@ -83,7 +91,9 @@ def test_a_repeat_changes_nothing_and_tells_again(ledger, clock, outbox):
     told = [delivery.body["id"] for delivery in (*first, *second)]
     clock.advance(1)
     again = outbox.take("task", 9, 30, 0)
-    assert [delivery.body["id"] for delivery in again] == told == ["relograde.R1.1", "relograde.R1.2"]
+    assert (
+        [delivery.body["id"] for delivery in again] == told == ["relograde.R1.1", "relograde.R1.2"]
+    )
 
 
 @pytest.mark.parametrize("changed", [{"reference": "other"}, {"account": "a"}])
@@ -93,7 +103,9 @@ def test_another_reference_or_account_is_a_conflict(ledger, changed):
     before = record(ledger)
     assert ledger.open(an_order(**changed)).result == "conflict"
     assert record(ledger) == before
-    assert ledger.open(replace(an_order(supplier="logitrail"))).result == "opened", "another supplier is another order"
+    assert ledger.open(replace(an_order(supplier="logitrail"))).result == "opened", (
+        "another supplier is another order"
+    )
 
 
 def test_a_withdraw_before_its_confirm_is_remembered(ledger):
@@ -113,7 +125,7 @@ def test_there_is_no_mark_for_a_known_order(ledger):
     assert not ledger.mark_withdrawn("relograde", "R1")
 
 
-# --- claim ---------------------------------------------------------------------------------------------------------
+# --- claim ----------------------------------------------------------------------------------------
 
 
 def test_only_one_gets_the_lease(ledger, clock):
@@ -148,7 +160,9 @@ def test_a_dead_order_is_not_claimed(ledger):
 
 
 def test_a_direct_claim_waits_for_its_turn(client, policies, clock):
-    """Who accepted an order may take its first step itself when the lane is free, and not before others."""
+    """Who accepted an order may take its first step itself when the lane is free, and not before
+    others.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=2, max_in_flight=2)
     ledger.open(an_order("A"))
     assert ledger.claim("relograde", "A", direct=True).result == "claimed"
@@ -158,7 +172,9 @@ def test_a_direct_claim_waits_for_its_turn(client, policies, clock):
     assert turn(ledger, "B", TIMEOUT) == "outcome_unknown"
     assert ledger.claim("relograde", "C", direct=True).result == "claimed"
     ledger.open(an_order("D"))
-    assert ledger.claim("relograde", "D", direct=True).result == "later", "as many calls at once as may be"
+    assert ledger.claim("relograde", "D", direct=True).result == "later", (
+        "as many calls at once as may be"
+    )
 
 
 def test_a_direct_claim_needs_budget(client, policies, clock):
@@ -170,7 +186,7 @@ def test_a_direct_claim_needs_budget(client, policies, clock):
     assert ledger.claim("relograde", "B", direct=True).result == "later"
 
 
-# --- claim and permit in one round trip -----------------------------------------------------------------------------
+# --- claim and permit in one round trip -----------------------------------------------------------
 
 WAYS = {
     "a first confirm": [],
@@ -209,16 +225,25 @@ def test_what_is_permitted_unseen_is_what_the_policy_decides(ledger, clock, way,
     assert (permit is not None) == (isinstance(plan, Call) and plan.kind == CONFIRM and not asks)
     if permit:
         assert permit.result == "permitted"
-        assert (permit.call.kind, permit.call.host, permit.call.details) == (plan.kind, plan.host, plan.details)
+        assert (permit.call.kind, permit.call.host, permit.call.details) == (
+            plan.kind,
+            plan.host,
+            plan.details,
+        )
         assert recount(ledger, supplier)["R1"] == permit.order
     else:
         assert (
-            ledger.write(claimed.order, Step(order=claimed.order, event="x"), claim=claimed.claim).result == "written"
+            ledger.write(
+                claimed.order, Step(order=claimed.order, event="x"), claim=claimed.claim
+            ).result
+            == "written"
         )
 
 
 def test_what_is_sent_with_a_confirm_is_read_before_its_intent(ledger):
-    """An order with details is claimed and no more: reading them may fail, which must cost no attempt."""
+    """An order with details is claimed and no more: reading them may fail, which must cost no
+    attempt.
+    """
     ledger.open(an_order("L", "logitrail", details=True), details="{}")
     claimed, permit = ledger.take("logitrail", "L")
     assert (claimed.result, permit) == ("claimed", None)
@@ -273,7 +298,7 @@ def test_a_server_that_forgot_the_scripts_learns_them_again(ledger):
     assert {order.attempts for order in recount(ledger).values()} == {1}
 
 
-# --- permit --------------------------------------------------------------------------------------------------------
+# --- permit ---------------------------------------------------------------------------------------
 
 
 def test_the_intent_is_written_before_the_first_byte(ledger, clock):
@@ -282,7 +307,12 @@ def test_the_intent_is_written_before_the_first_byte(ledger, clock):
     assert (permit.result, permit.window, permit.now) == ("permitted", SEND_WINDOW, START)
     order = recount(ledger)["R1"]
     assert order == permit.order
-    assert (order.state, order.attempts, order.send_by, order.last_sent_at) == ("submitted", 1, START + 5, START)
+    assert (order.state, order.attempts, order.send_by, order.last_sent_at) == (
+        "submitted",
+        1,
+        START + 5,
+        START,
+    )
     assert (order.host, order.host_since, order.older_send_by) == (0, START, None)
     assert claim.order.state == "accepted"
 
@@ -300,10 +330,14 @@ def test_a_second_attempt_remembers_the_first(ledger, clock):
     assert (other.host, other.host_since, other.attempts) == (1, clock(), 3)
 
 
-@pytest.mark.parametrize(("left", "result", "window"), [(6, "permitted", 5), (5, "permitted", 5), (1, "permitted", 1),
-                                                        (0, "permitted", 0), (-1, "late", 0)])  # fmt: skip
+@pytest.mark.parametrize(("left", "result", "window"), [(6, "permitted", 5), (5, "permitted", 5),
+(1, "permitted", 1),
+                                                        (0, "permitted", 0), (-1, "late",
+                                                        0)])  # fmt: skip
 def test_the_window_ends_with_the_last_safe_moment(ledger, clock, left, result, window):
-    """`send_by` is the earlier of intent + 5 s and the last safe moment; after it no confirm is permitted (2, 6)."""
+    """`send_by` is the earlier of intent + 5 s and the last safe moment; after it no confirm is
+    permitted (2, 6).
+    """
     ledger.open(an_order())
     clock.now = LAST - left
     permit = ledger.permit(ledger.claim("relograde", "R1"), Call(kind=CONFIRM))
@@ -311,7 +345,9 @@ def test_the_window_ends_with_the_last_safe_moment(ledger, clock, left, result, 
     assert permit.window == pytest.approx(window)
     order = recount(ledger)["R1"]
     assert order.send_by == (None if result == "late" else pytest.approx(clock() + window))
-    assert result == "permitted" or ledger.claim("relograde", "R1").result == "claimed", "it was put back"
+    assert result == "permitted" or ledger.claim("relograde", "R1").result == "claimed", (
+        "it was put back"
+    )
 
 
 def test_a_read_is_permitted_after_the_deadline_and_writes_no_attempt(ledger, clock):
@@ -374,7 +410,7 @@ def test_no_confirm_is_permitted_in_state_pending(ledger):
     assert recount(ledger)["R1"].state == "pending"
 
 
-# --- write ---------------------------------------------------------------------------------------------------------
+# --- write ----------------------------------------------------------------------------------------
 
 
 def test_a_step_is_written_whole(ledger, clock):
@@ -383,7 +419,12 @@ def test_a_step_is_written_whole(ledger, clock):
     clock.advance(3)
     assert turn(ledger, "R1", FINISHED) == "confirmed"
     order = recount(ledger)["R1"]
-    assert (order.state, order.due_at, order.ended_at, order.send_by) == ("confirmed", None, START + 3, None)
+    assert (order.state, order.due_at, order.ended_at, order.send_by) == (
+        "confirmed",
+        None,
+        START + 3,
+        None,
+    )
     assert order.lines_finished == 1
     assert types(ledger) == ["order.accepted", "order.confirmed"]
     assert ledger.details(order) is None, "personal data goes with the end (9)"
@@ -392,15 +433,23 @@ def test_a_step_is_written_whole(ledger, clock):
 
 
 def test_the_same_write_twice_changes_nothing(ledger, clock):
-    """A script whose answer was lost may have run: repeated with the same claim it changes nothing."""
+    """A script whose answer was lost may have run: repeated with the same claim it changes
+    nothing.
+    """
     claim, permit = permitted(ledger)
     step = ledger.policies["relograde"].decide(permit.order, permit.call, Unavailable(), START)
     assert ledger.write(permit.order, step, claim=claim.claim, sent_at=START).result == "written"
     before = ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "order", "R1"))
-    told, lane = types(ledger), ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "lane", "-"))
+    told, lane = (
+        types(ledger),
+        ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "lane", "-")),
+    )
     assert ledger.write(permit.order, step, claim=claim.claim, sent_at=START).result == "written"
     assert ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "order", "R1")) == before
-    assert (types(ledger), ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "lane", "-"))) == (told, lane)
+    assert (
+        types(ledger),
+        ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "lane", "-")),
+    ) == (told, lane)
 
 
 def test_a_write_about_an_unknown_order_says_so(ledger):
@@ -431,7 +480,9 @@ def test_proof_outlives_the_fence(ledger, clock):
     """What an old fence proves is merged by version, on the record as it is now (4, 5)."""
     claim, permit = permitted(ledger)
     clock.advance(LEASE)
-    assert turn(ledger, "R1", Created()) == "read_created_early" or record(ledger).state == "accepted"
+    assert (
+        turn(ledger, "R1", Created()) == "read_created_early" or record(ledger).state == "accepted"
+    )
     step = ledger.policies["relograde"].decide(permit.order, permit.call, FINISHED, clock())
     assert ledger.write(permit.order, step, claim=claim.claim).result == "stale"
     assert step.proof
@@ -452,7 +503,9 @@ def test_a_withdraw_beats_a_claim_that_has_not_been_permitted(ledger):
 
 
 def test_a_refused_withdraw_does_not_take_the_order_from_a_call_in_flight(ledger):
-    """One step at a time: who may not withdraw may not end the lease either; the answer still counts (4)."""
+    """One step at a time: who may not withdraw may not end the lease either; the answer still
+    counts (4).
+    """
 
     def meanwhile(permit):
         assert ledger.change("relograde", "R1", interventions.withdraw).event == "withdraw_refused"
@@ -465,7 +518,9 @@ def test_a_refused_withdraw_does_not_take_the_order_from_a_call_in_flight(ledger
 
 
 def test_a_refused_withdraw_cannot_turn_a_refusal_into_a_confirmation(ledger, clock):
-    """Not passive at the first attempt is a dead letter and bars the inference, whoever knocked meanwhile (3)."""
+    """Not passive at the first attempt is a dead letter and bars the inference, whoever knocked
+    meanwhile (3).
+    """
 
     def meanwhile(permit):
         ledger.change("logitrail", "L1", interventions.withdraw)
@@ -479,7 +534,7 @@ def test_a_refused_withdraw_cannot_turn_a_refusal_into_a_confirmation(ledger, cl
     assert record(ledger, "L1", "logitrail").state == "dead"
 
 
-# --- hint ----------------------------------------------------------------------------------------------------------
+# --- hint -----------------------------------------------------------------------------------------
 
 
 def test_a_hint_makes_an_order_due_at_once(ledger, clock):
@@ -540,7 +595,7 @@ def test_a_withdrawn_order_has_no_next_look_even_after_a_hint(ledger):
     assert recount(ledger)["R1"].due_at is None
 
 
-# --- requeue, resolve, deadline ------------------------------------------------------------------------------------
+# --- requeue, resolve, deadline -------------------------------------------------------------------
 
 
 def test_a_requeued_letter_asks_first_and_can_be_requeued_again(ledger, clock):
@@ -557,7 +612,10 @@ def test_a_requeued_letter_asks_first_and_can_be_requeued_again(ledger, clock):
     assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"
     assert types(ledger) == ["order.accepted", "order.dead_lettered", "order.dead_lettered"]
     assert (
-        ledger.change("relograde", "R1", lambda order, now: interventions.resolve(order, now, "n")).event == "resolved"
+        ledger.change(
+            "relograde", "R1", lambda order, now: interventions.resolve(order, now, "n")
+        ).event
+        == "resolved"
     )
     recount(ledger)
 
@@ -571,16 +629,24 @@ def test_an_earlier_creation_moves_the_index_of_deadlines(ledger, clock):
     assert recount(ledger)["R1"].deadline_at == START - 7200 + 86400
 
 
-# --- a random walk -------------------------------------------------------------------------------------------------
+# --- a random walk --------------------------------------------------------------------------------
 
 SAYS = {
-    "relograde": [FINISHED, Confirmed(), Pending(), Cancelled(), Cancelled(lines=(Line("1", "pending"),)), Created(),
-                  TIMEOUT, Unknown("x", refused=True), Unavailable(), NotFound(), Blocked("unauthorized"),
+    "relograde": [FINISHED, Confirmed(), Pending(), Cancelled(), Cancelled(lines=(Line("1",
+    "pending"),)), Created(),
+                  TIMEOUT, Unknown("x", refused=True), Unavailable(), NotFound(),
+                  Blocked("unauthorized"),
                   Blocked("rate_limited", 9.0), Blocked("forbidden"), Rejected("out_of_stock"),
                   Rejected("unrecognised_answer", certain=False)],
     "logitrail": [Confirmed(tracking_code="T"), TIMEOUT, Unavailable(), NotFound(), NOT_PASSIVE,
-                  Blocked("forbidden"), Rejected("invalid_request"), Rejected("unrecognised_answer", certain=False)],
+                  Blocked("forbidden"), Rejected("invalid_request"),
+                  Rejected("unrecognised_answer", certain=False)],
 }  # fmt: skip
+
+
+def notice(policy, said, order, now):
+    """What a webhook that says `said` makes of the order."""
+    return policy.decide(order, Call(kind=NOTICE), said, now)
 
 
 def walk(ledger, clock, seed, steps):  # noqa: C901
@@ -593,11 +659,15 @@ def walk(ledger, clock, seed, steps):  # noqa: C901
         policy = ledger.policies[room]
         act = dice.randrange(12)
         if act < 3:
-            ledger.open(an_order(order_id, room, created_at=clock() - 60, deadline_at=clock() + 86340,
-                                 accepted_at=clock()) if room == "relograde" else an_order(order_id, room))  # fmt: skip
+            now = clock()
+            dated = {"created_at": now - 60, "deadline_at": now + 86340, "accepted_at": now}
+            ledger.open(an_order(order_id, room, **(dated if room == "relograde" else {})))
         elif act < 7:
             for picked in ledger.dispatch(room, None, 3)[0]:
-                wire[room] += turn(ledger, picked, dice.choice(SAYS[room]), room) not in ("held", "not_due")
+                wire[room] += turn(ledger, picked, dice.choice(SAYS[room]), room) not in (
+                    "held",
+                    "not_due",
+                )
         elif act == 7:
             ledger.hint(room, order_id)
         elif act == 8:
@@ -605,12 +675,16 @@ def walk(ledger, clock, seed, steps):  # noqa: C901
         elif act == 9:
             said = dice.choice([Confirmed(tracking_code="T"), Cancelled()])
             if room == "logitrail":
-                ledger.change(room, order_id, lambda o, now: policy.decide(o, Call(kind=NOTICE), said, now))  # noqa: B023
+                ledger.change(room, order_id, partial(notice, policy, said))
             else:
                 ledger.change(room, order_id, interventions.withdraw)
         elif act == 10:
             ledger.change(
-                room, order_id, dice.choice([interventions.requeue, lambda o, now: interventions.resolve(o, now, "n")])
+                room,
+                order_id,
+                dice.choice(
+                    [interventions.requeue, lambda o, now: interventions.resolve(o, now, "n")]
+                ),
             )
         elif dice.random() < 0.2:
             ledger.release(room, None)
@@ -623,7 +697,9 @@ def walk(ledger, clock, seed, steps):  # noqa: C901
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_books_are_exact_after_any_walk(ledger, clock, views, seed):
-    """Random operations: every order in one state, every open one in exactly one place, every count a recount (1)."""
+    """Random operations: every order in one state, every open one in exactly one place, every count
+    a recount (1).
+    """
     assert sum(walk(ledger, clock, seed, 200).values()) > 20
     states = views.stats()["states"]
     orders = [*recount(ledger, "relograde").values(), *recount(ledger, "logitrail").values()]

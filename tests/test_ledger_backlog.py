@@ -1,4 +1,6 @@
-"""What a forecast is made of: which orders are read from a lane, and what is said of those that are not."""
+"""What a forecast is made of: which orders are read from a lane, and what is said of those that are
+not.
+"""
 
 import random
 from decimal import Decimal
@@ -25,18 +27,29 @@ def backlog(ledger):
 
 
 def waiting(backlog, account=None):
-    return sorted(backlog.lane("relograde", account)[0].waiting, key=lambda order: (order.last_safe, order.due_at))
+    return sorted(
+        backlog.lane("relograde", account)[0].waiting,
+        key=lambda order: (order.last_safe, order.due_at),
+    )
 
 
 def late(ledger, order_id, last_safe, **changed):
-    ledger.open(an_order(order_id, created_at=last_safe + 30 - 86400, deadline_at=last_safe + 30, **changed))
+    ledger.open(
+        an_order(order_id, created_at=last_safe + 30 - 86400, deadline_at=last_safe + 30, **changed)
+    )
 
 
 def test_an_empty_lane(backlog, ledger):
     """The budget and the schedule are there all the same."""
     lane, now = backlog.lane("relograde", None)
     assert (lane.per_minute, lane.window, now) == (50, 60 + WAY, START)
-    assert (lane.waiting, lane.rechecks, lane.spent, lane.held_until, lane.exact) == ([], [], [], None, True)
+    assert (lane.waiting, lane.rechecks, lane.spent, lane.held_until, lane.exact) == (
+        [],
+        [],
+        [],
+        None,
+        True,
+    )
     assert tuple(lane.schedule) == (15.0, 30.0, 60.0)
 
 
@@ -58,13 +71,17 @@ def test_ready_retried_and_unresolved_orders(backlog, ledger, clock):
 
 
 def test_a_call_in_hand_owes_nothing(backlog, ledger, clock):
-    """It is taken to get through, and its slot of the budget is spent; when its lease has ended it owes a read."""
+    """It is taken to get through, and its slot of the budget is spent; when its lease has ended it
+    owes a read.
+    """
     ledger.open(an_order("A"))
     ledger.permit(ledger.claim("relograde", "A"), Call(kind=CONFIRM))
     lane, _ = backlog.lane("relograde", None)
     assert (lane.waiting, lane.spent) == ([], [START + 5 + 60 + WAY])
     clock.advance(61)
-    assert waiting(backlog) == [Waiting(last_safe=LAST, due_at=START + 60, settled_at=START + 5 + 40)]
+    assert waiting(backlog) == [
+        Waiting(last_safe=LAST, due_at=START + 60, settled_at=START + 5 + 40)
+    ]
 
 
 def test_rechecks_come_again_while_they_are_pending(backlog, ledger, clock):
@@ -92,7 +109,9 @@ def test_a_hold(backlog, ledger, clock, person):
 
 
 def test_after_a_restart_the_due_are_asked_about_first(client, policies, clock):
-    """The server may have forgotten that they were sent (2); the forecast itself changes none of them."""
+    """The server may have forgotten that they were sent (2); the forecast itself changes none of
+    them.
+    """
     server = ["one"]
     ledger = make_ledger(client, policies, clock, run_id=lambda: server[0])
     for order_id in "AB":
@@ -118,7 +137,9 @@ def test_accounts_are_apart(backlog, ledger):
 
 @pytest.mark.parametrize("nearest", [40, 400])
 def test_beyond_the_nearest_orders_are_counted_in_groups(client, policies, clock, nearest):
-    """Then the forecast is near, not exact: by no more calls than fit into a group's step and a window."""
+    """Then the forecast is near, not exact: by no more calls than fit into a group's step and a
+    window.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=5)
     draw = random.Random(nearest)
     for number in range(400):
@@ -145,14 +166,19 @@ def test_orders_that_are_alike_are_counted_too(client, policies, clock):
 def test_letters_for_want_of_money(backlog, ledger, clock):
     """By account, the latest ones; their last safe moment is before the deadline by the margin."""
     for order_id, account, amount in (("A", None, "10.50"), ("B", "a", "20"), ("C", None, None)):
-        ledger.open(an_order(order_id, account=account, amount=amount, currency="EUR" if amount else None))
+        ledger.open(
+            an_order(order_id, account=account, amount=amount, currency="EUR" if amount else None)
+        )
         turn(ledger, order_id, Rejected("insufficient_balance"))
         clock.advance(1)
     ledger.open(an_order("D"))
     turn(ledger, "D", Rejected("out_of_stock"))
     assert backlog.unpaid("relograde") == (
         {
-            None: [Unpaid(last_safe=LAST), Unpaid(last_safe=LAST, amount=Decimal("10.50"), currency="EUR")],
+            None: [
+                Unpaid(last_safe=LAST),
+                Unpaid(last_safe=LAST, amount=Decimal("10.50"), currency="EUR"),
+            ],
             "a": [Unpaid(last_safe=LAST, amount=Decimal(20), currency="EUR")],
         },
         True,
@@ -179,8 +205,10 @@ def test_the_report_adds_up(ledger, clock):
     assert report["lanes"]["relograde"]["first_miss_at"] == "2027-01-15T07:59:55.000Z"
     assert report["money"] == [
         {
-            "lane": "relograde", "currency": "EUR", "orders": 1, "amount": "12.50", "orders_without_amount": 0,
-            "orders_waiting": 0, "orders_lost": 1, "balance": None, "balance_at": None, "missing": "12.50",
+            "lane": "relograde", "currency": "EUR", "orders": 1, "amount": "12.50",
+            "orders_without_amount": 0,
+            "orders_waiting": 0, "orders_lost": 1, "balance": None, "balance_at": None,
+            "missing": "12.50",
             "top_up_before": "2027-01-16T06:59:30.000Z", "exact": True,
         }
     ]  # fmt: skip
@@ -188,7 +216,9 @@ def test_the_report_adds_up(ledger, clock):
 
 
 def test_the_report_of_a_held_lane_says_until_when_to_release_it(ledger, clock):
-    """One that is released so late loses no more; where nothing can be saved there is no such time."""
+    """One that is released so late loses no more; where nothing can be saved there is no such
+    time.
+    """
     late(ledger, "A", START + 90)
     ledger.hold("relograde", None, "n")
     late(ledger, "B", START - 1, account="a")
@@ -197,7 +227,11 @@ def test_the_report_of_a_held_lane_says_until_when_to_release_it(ledger, clock):
     at = "2027-01-15T08:01:30.000Z"
     assert (held["held"], held["release_before"], held["first_miss_if_held_at"]) == (True, at, at)
     assert (hopeless["release_before"], hopeless["predicted_misses"]) == (None, 1)
-    assert (free["held"], free["release_before"], free["first_miss_if_held_at"]) == (False, None, None)
+    assert (free["held"], free["release_before"], free["first_miss_if_held_at"]) == (
+        False,
+        None,
+        None,
+    )
 
 
 def test_a_lane_that_is_held_for_a_cause_may_stay_so_as_long_as_one_that_a_person_holds(ledger):
@@ -210,7 +244,9 @@ def test_a_lane_that_is_held_for_a_cause_may_stay_so_as_long_as_one_that_a_perso
 
 
 def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clock):
-    """An order that was refused although the balance seemed to cover it says that it cannot be relied on."""
+    """An order that was refused although the balance seemed to cover it says that it cannot be
+    relied on.
+    """
     ledger = make_ledger(client, policies, clock, accounts=True, synced=True)
     views, calls = Views(ledger, LANES), LaneCalls(ledger)
     poor = Rejected("insufficient_balance")
@@ -219,7 +255,11 @@ def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clo
     call = calls.permit("relograde", None, ACCOUNT, LOOK_EVERY)
     calls.settle_look(call, {"EUR": Decimal("12.50")}, call.now)
     [short] = views.forecast()["money"]
-    assert (short["balance"], short["missing"], short["balance_at"]) == ("12.50", "17.50", "2027-01-15T08:00:00.000Z")
+    assert (short["balance"], short["missing"], short["balance_at"]) == (
+        "12.50",
+        "17.50",
+        "2027-01-15T08:00:00.000Z",
+    )
     clock.advance(1)
     ledger.open(an_order("B", amount="10", currency="EUR", accepted_at=clock()))
     assert turn(ledger, "B", poor) == "dead"
@@ -267,4 +307,8 @@ def test_more_waits_than_is_looked_at(ledger):
     assert views.forecast()["exact"] is True, "nothing is known, and nothing said"
     told(ledger, "40")
     seen = views.forecast()
-    assert (seen["exact"], seen["money"][0]["exact"], seen["money"][0]["missing"]) == (False, False, "20")
+    assert (seen["exact"], seen["money"][0]["exact"], seen["money"][0]["missing"]) == (
+        False,
+        False,
+        "20",
+    )

@@ -1,4 +1,6 @@
-"""The same scripts on fakeredis: an application's own tests may use it; the truth is tested on a real server."""
+"""The same scripts on fakeredis: an application's own tests may use it; the truth is tested on a
+real server.
+"""
 
 import fakeredis
 import pytest

@@ -1,4 +1,6 @@
-"""The account's money in the ledger: who waits for a look, who dies of it without a call, who is paid."""
+"""The account's money in the ledger: who waits for a look, who dies of it without a call, who is
+paid.
+"""
 
 from decimal import Decimal
 
@@ -9,7 +11,16 @@ from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
 from worker.ledger.ledger import LOOK_EVERY, WAY
 from worker.ledger.reads.money import FundsViews
 from worker.rules import interventions
-from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Blocked,
+    Confirmed,
+    Created,
+    Line,
+    Pending,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
 
 POOR = Rejected("insufficient_balance")
@@ -32,7 +43,11 @@ def opened(ledger, *ids, amount="30", currency="EUR", **changed):
     """Orders whose deadlines come in the order of their ids."""
     now = ledger.time()
     for number, order_id in enumerate(ids):
-        given = {"created_at": START - 3600 + number, "deadline_at": START - 3600 + number + 86400, **changed}
+        given = {
+            "created_at": START - 3600 + number,
+            "deadline_at": START - 3600 + number + 86400,
+            **changed,
+        }
         ledger.open(an_order(order_id, amount=amount, currency=currency, accepted_at=now, **given))
 
 
@@ -68,7 +83,7 @@ def known(ledger, account=None):
     return {currency: one.amount for currency, one in balances.items()}
 
 
-# --- what is read ---------------------------------------------------------------------------------------------------
+# --- what is read ---------------------------------------------------------------------------------
 
 
 def test_who_waits_for_money_by_deadline(ledger, clock):
@@ -91,7 +106,10 @@ def test_who_waits_for_money_by_deadline(ledger, clock):
 
 
 def test_letters_that_can_still_be_paid_by_deadline(ledger, clock):
-    """Of this lane, for this reason, with an amount and with their last safe moment ahead. All are counted."""
+    """Of this lane, for this reason, with an amount and with their last safe moment ahead.
+
+    All are counted.
+    """
     views = FundsViews(ledger)
     letters = (("B", 9000), ("A", 8000), ("late", 900), ("forgotten", 9000))
     for currency, (order_id, left) in zip(("EUR", "USD", "GBP", "SEK"), letters, strict=True):
@@ -115,13 +133,18 @@ def test_more_than_a_page_of_them(ledger):
     for number in range(1200):
         order_id = f"{number * 7919 % 1200:04}"
         created = START - 3600 + int(order_id)
-        given = {"created_at": created, "deadline_at": created + 86400, "amount": "1", "currency": "EUR"}
+        given = {
+            "created_at": created,
+            "deadline_at": created + 86400,
+            "amount": "1",
+            "currency": "EUR",
+        }
         ledger.open(an_order(order_id, **given))
     found = [want.order_id for want in FundsViews(ledger).waiting("relograde", None)]
     assert found == [f"{number:04}" for number in range(1200)]
 
 
-# --- waiting for a look ---------------------------------------------------------------------------------------------
+# --- waiting for a look ---------------------------------------------------------------------------
 
 
 def test_nobody_looks_before_a_letter(ledger, calls):
@@ -135,13 +158,21 @@ def test_nobody_looks_before_a_letter(ledger, calls):
 
 
 def test_after_a_letter_the_next_order_waits_for_a_look(ledger, calls, clock):
-    """No call, no attempt, no failure; until the look's end at the latest. Nobody looks before somebody waits."""
+    """No call, no attempt, no failure; until the look's end at the latest.
+
+    Nobody looks before somebody waits.
+    """
     refused(ledger)
     assert permit(calls).result == "unwanted"
     opened(ledger, "A")
     assert turn(ledger, "A", FINISHED) == "waits"
     waiting = recount(ledger)["A"]
-    assert (waiting.state, waiting.attempts, waiting.failures, waiting.due_at) == ("accepted", 0, 0, START + LEASE)
+    assert (waiting.state, waiting.attempts, waiting.failures, waiting.due_at) == (
+        "accepted",
+        0,
+        0,
+        START + LEASE,
+    )
     assert len(members(ledger, "relograde", "calls", "-")) == 1, "the first one's"
     assert permit(calls).result == "permitted"
 
@@ -194,7 +225,9 @@ def test_the_look_wakes_those_who_wait_in_deadline_order(ledger, calls, clock):
 
 
 def test_who_is_woken_begins_when_a_restart_cannot_forget_it(client, policies, clock):
-    """Else the order would be found as if nobody had looked at it, and its forgotten confirm be repeated (2)."""
+    """Else the order would be found as if nobody had looked at it, and its forgotten confirm be
+    repeated (2).
+    """
     ledger = make_ledger(client, policies, clock, accounts=True)
     refused(ledger)
     opened(ledger, "A")
@@ -240,12 +273,16 @@ FREE_AGAIN = SEND_WINDOW + 60 + WAY
 
 
 def ask(calls, kind=ACCOUNT):
-    """What a worker asks once a second for letters that a balance could pay: nobody else knows of them."""
+    """What a worker asks once a second for letters that a balance could pay: nobody else knows of
+    them.
+    """
     return calls.permit("relograde", None, kind, LOOK_EVERY).result
 
 
 def full(client, policies, clock, **limits):
-    """A lane whose two calls are taken and free again at the same moment, with four orders that wait for them."""
+    """A lane whose two calls are taken and free again at the same moment, with four orders that
+    wait for them.
+    """
     ledger = make_ledger(client, policies, clock, accounts=True, synced=True, **limits)
     opened(ledger, *"ABCDEF")
     assert rung(ledger) == ["A", "B"]
@@ -254,9 +291,15 @@ def full(client, policies, clock, **limits):
     return ledger, LaneCalls(ledger)
 
 
-@pytest.mark.parametrize(("limits", "why"), [({"calls_per_minute": 2}, "no_budget"), ({"max_in_flight": 2}, "later")])
-def test_a_full_lane_keeps_a_call_for_the_look_that_letters_wait_for(client, policies, clock, limits, why):
-    """Else a lane that is always full would never look: its orders take each slot in the moment that it is free."""
+@pytest.mark.parametrize(
+    ("limits", "why"), [({"calls_per_minute": 2}, "no_budget"), ({"max_in_flight": 2}, "later")]
+)
+def test_a_full_lane_keeps_a_call_for_the_look_that_letters_wait_for(
+    client, policies, clock, limits, why
+):
+    """Else a lane that is always full would never look: its orders take each slot in the moment
+    that it is free.
+    """
     ledger, calls = full(client, policies, clock, **limits)
     clock.advance(10)
     assert ask(calls) == why
@@ -320,7 +363,9 @@ def test_a_look_that_does_not_come_lets_one_try(ledger, calls, clock):
 
 
 def test_the_last_chance_is_taken_without_a_look(ledger, calls, clock):
-    """Waiting must not cost the order its deadline (6); and it is woken by a look before that too."""
+    """Waiting must not cost the order its deadline (6); and it is woken by a look before that
+    too.
+    """
     refused(ledger)
     last = START + 20
     opened(ledger, "A", "B", deadline_at=last + 30)
@@ -348,12 +393,22 @@ def test_the_earliest_deadlines_are_woken_first(ledger, calls):
         turn(ledger, order_id, FINISHED)
     call = permit(calls)
     run = ledger.scripts.run
-    run("lane_settle", "relograde", lane="-", kind=ACCOUNT, token=call.token, signal="passed", wakes=1)
+    run(
+        "lane_settle",
+        "relograde",
+        lane="-",
+        kind=ACCOUNT,
+        token=call.token,
+        signal="passed",
+        wakes=1,
+    )
     assert rung(ledger) == ["A"]
 
 
 def test_only_those_who_wait_for_it_are_woken(ledger, calls, clock):
-    """An order that was tried meanwhile keeps its own time; a step that is being made keeps its lease."""
+    """An order that was tried meanwhile keeps its own time; a step that is being made keeps its
+    lease.
+    """
     refused(ledger)
     opened(ledger, "pending", "failed", deadline_at=START + 36)
     opened(ledger, "claimed")
@@ -374,7 +429,7 @@ def test_only_those_who_wait_for_it_are_woken(ledger, calls, clock):
     assert rung(ledger) == []
 
 
-# --- judged by what was told ----------------------------------------------------------------------------------------
+# --- judged by what was told ----------------------------------------------------------------------
 
 
 def test_what_cannot_be_paid_dies_without_a_call(ledger, calls, clock):
@@ -402,7 +457,9 @@ def test_exactly_enough_is_enough(ledger, calls, clock):
 
 
 def test_what_was_spent_since_is_not_there_any_more(ledger, calls, clock):
-    """Of 100: three of 30 go; the fourth waits for the next look, since our own arithmetic kills nobody."""
+    """Of 100: three of 30 go; the fourth waits for the next look, since our own arithmetic kills
+    nobody.
+    """
     refused(ledger, amount="500")
     ids = [f"A{number}" for number in range(4)]
     opened(ledger, *ids)
@@ -436,7 +493,9 @@ def test_money_of_calls_under_way_is_not_spent_twice(ledger, calls, clock):
 
 
 def test_only_confirms_of_the_same_money_count_as_under_way(ledger, calls, clock):
-    """Not another currency's, not another account's, not a question; but one whose process died may be paid for."""
+    """Not another currency's, not another account's, not a question; but one whose process died may
+    be paid for.
+    """
     refused(ledger, amount="500")
     opened(ledger, "A", "B")
     opened(ledger, "U", currency="USD")
@@ -481,7 +540,9 @@ def test_what_was_told_kills_and_not_what_is_left_of_it(ledger, calls, clock):
 
 
 def test_nobody_overtakes_who_waits_for_the_same_money(ledger, calls, clock):
-    """Deadline order holds among those who wait: a later, smaller one does not take what an earlier one needs."""
+    """Deadline order holds among those who wait: a later, smaller one does not take what an earlier
+    one needs.
+    """
     refused(ledger, amount="500")
     opened(ledger, "A", "B", "C", "D")
     opened(ledger, "big", amount="60", deadline_at=START + 9000)
@@ -521,7 +582,9 @@ def test_who_cannot_be_paid_is_not_in_the_way(ledger, calls, clock):
 
 @pytest.fixture
 def found(client, policies, clock):
-    """40 have been found for A, which may only be looked at again two seconds later: not every write is synced."""
+    """40 have been found for A, which may only be looked at again two seconds later: not every
+    write is synced.
+    """
     ledger = make_ledger(client, policies, clock, accounts=True)
     refused(ledger, amount="500")
     opened(ledger, "A")
@@ -588,7 +651,9 @@ def probed(ledger, clock):
 
 @pytest.mark.parametrize("left", [withdrawn, died, asked_about, probed])
 def test_who_does_not_ask_for_it_hides_no_money(found, clock, left):
-    """Withdrawn, dead, to be asked about first; and the probe of a held lane does not wait for those whom it is for."""
+    """Withdrawn, dead, to be asked about first; and the probe of a held lane does not wait for
+    those whom it is for.
+    """
     left(found, clock)
     recount(found)
     assert turn(found, "later", FINISHED) == "confirmed"
@@ -685,7 +750,9 @@ def test_a_currency_that_the_answer_does_not_name_is_tried(ledger, calls, clock)
     assert turn(ledger, "B", FINISHED) == "waits", "and asked for again"
 
 
-@pytest.mark.parametrize("failure", [TIMEOUT, Unavailable("dns"), Unknown("unreadable accounts"), Blocked("forbidden")])
+@pytest.mark.parametrize(
+    "failure", [TIMEOUT, Unavailable("dns"), Unknown("unreadable accounts"), Blocked("forbidden")]
+)
 def test_a_look_that_fails_changes_no_order(ledger, calls, clock, failure):
     """Who waited is tried; a minute later somebody looks again."""
     refused(ledger)
@@ -695,7 +762,12 @@ def test_a_look_that_fails_changes_no_order(ledger, calls, clock, failure):
     before = order(ledger, "A")
     look(calls, failure)
     after = order(ledger, "A")
-    assert (after.state, after.attempts, after.failures, after.due_at) == (before.state, 0, 0, clock())
+    assert (after.state, after.attempts, after.failures, after.due_at) == (
+        before.state,
+        0,
+        0,
+        clock(),
+    )
     assert turn(ledger, "A", FINISHED) == "confirmed"
     clock.advance(LOOK_EVERY)
     assert turn(ledger, "B", FINISHED) == "waits"
@@ -744,7 +816,10 @@ def test_a_failed_look_does_not_hide_what_the_last_one_told(ledger, calls, clock
 
 
 def test_a_refusal_against_the_balance_asks_for_another_look(ledger, calls, clock):
-    """It costs more than its message said, or somebody else spends. Until somebody may look again, others go on."""
+    """It costs more than its message said, or somebody else spends.
+
+    Until somebody may look again, others go on.
+    """
     refused(ledger, amount="500")
     opened(ledger, "A", "B", "C")
     opened(ledger, "D", amount="15")
@@ -781,7 +856,9 @@ def test_a_refusal_of_what_was_sent_before_the_look_says_nothing_new(ledger, cal
 
 
 def test_it_ends_when_the_balance_suffices(ledger, calls, clock):
-    """Enough for all that were short since the look before: when these had their turn, nobody waits."""
+    """Enough for all that were short since the look before: when these had their turn, nobody
+    waits.
+    """
     refused(ledger)
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
@@ -822,7 +899,9 @@ def test_it_goes_on_while_some_are_short(ledger, calls, clock):
 
 
 def test_requeued_letters_do_not_run_into_the_wall_together(ledger, calls, clock):
-    """They were short once: the balance is asked before they are sent, even if it had sufficed since."""
+    """They were short once: the balance is asked before they are sent, even if it had sufficed
+    since.
+    """
     refused(ledger)
     opened(ledger, "A")
     turn(ledger, "A", FINISHED)
@@ -841,7 +920,9 @@ def test_a_resolved_letter_makes_nobody_wait(ledger, calls, clock):
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
     look(calls, EUR="100")
-    ledger.change("relograde", "first", lambda order, now: interventions.resolve(order, now, "paid by hand"))
+    ledger.change(
+        "relograde", "first", lambda order, now: interventions.resolve(order, now, "paid by hand")
+    )
     assert turn(ledger, "A", FINISHED) == "confirmed"
     opened(ledger, "C", amount="90")
     assert turn(ledger, "C", FINISHED) == "confirmed"
@@ -895,7 +976,9 @@ def test_what_a_look_tells_of_the_money(ledger, calls, clock):
 
 
 def test_what_is_spent_while_a_look_is_under_way_is_not_there(ledger, calls, clock):
-    """The supplier told 100 before it took 30; when it tells 70 the next time, nothing has risen."""
+    """The supplier told 100 before it took 30; when it tells 70 the next time, nothing has
+    risen.
+    """
     refused(ledger, amount="500")
     opened(ledger, "A", "B", "C")
     turn(ledger, "A", FINISHED)

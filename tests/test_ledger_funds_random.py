@@ -1,4 +1,6 @@
-"""Orders, money that comes and goes, looks that fail, steps inside steps: what holds in any order of events."""
+"""Orders, money that comes and goes, looks that fail, steps inside steps: what holds in any order
+of events.
+"""
 
 import random
 from decimal import Decimal
@@ -23,7 +25,10 @@ EVENTS = 120
 
 
 class Bank:
-    """The supplier's side: what each order costs, what is there, and who was paid. It judges, and shares no code."""
+    """The supplier's side: what each order costs, what is there, and who was paid.
+
+    It judges, and shares no code.
+    """
 
     def __init__(self, dice: random.Random) -> None:
         self.dice = dice
@@ -55,10 +60,19 @@ class Run:
 
     def open(self) -> None:
         order_id = f"R{len(self.orders):03}"
-        self.orders[order_id] = (f"{self.dice.randint(1, 4000) / 100:.2f}", self.dice.choice(CURRENCIES))
+        self.orders[order_id] = (
+            f"{self.dice.randint(1, 4000) / 100:.2f}",
+            self.dice.choice(CURRENCIES),
+        )
         amount, currency = self.orders[order_id]
         deadline = START + 86400 + self.dice.uniform(0, 9000)
-        order = an_order(order_id, amount=amount, currency=currency, accepted_at=self.clock(), deadline_at=deadline)
+        order = an_order(
+            order_id,
+            amount=amount,
+            currency=currency,
+            accepted_at=self.clock(),
+            deadline_at=deadline,
+        )
         self.ledger.open(order)
 
     def top_up(self) -> None:
@@ -73,7 +87,9 @@ class Run:
         self.looks.append((call.now, told))
         found = self.calls.settle_look(call, told or TIMEOUT, call.now)
         if self.requeues and found.funds:
-            for order_id in payable(self.views.letters(*LANE), self.views.waiting(*LANE), found.funds):
+            for order_id in payable(
+                self.views.letters(*LANE), self.views.waiting(*LANE), found.funds
+            ):
                 self.ledger.change("relograde", order_id, interventions.requeue_on_funds)
 
     def step(self) -> None:
@@ -89,10 +105,15 @@ class Run:
         amount, currency = self.orders[order_id]
         known_to_be_short = self.guarded(currency) and self.known(currency)
         if permit.call.kind != CONFIRM:
-            return (FINISHED if self.dice.random() < 0.7 else Pending()) if order_id in self.bank.paid else Created()
+            return (
+                (FINISHED if self.dice.random() < 0.7 else Pending())
+                if order_id in self.bank.paid
+                else Created()
+            )
         self.meanwhile()
         if not self.bank.confirm(order_id, amount, currency):
-            # After a look that failed others are tried, and may have taken what this one was promised.
+            # After a look that failed others are tried, and may have taken what this one was
+            # promised.
             assert not (known_to_be_short and self.known(currency)), (
                 f"{order_id} was sent although {currency} was known to be short"
             )
@@ -106,16 +127,25 @@ class Run:
             self.depth -= 1
 
     def guarded(self, currency: str) -> bool:
-        return bool(self.ledger.scripts.client.hexists("test:{relograde}:funds:-", f"{currency}:short"))
+        return bool(
+            self.ledger.scripts.client.hexists("test:{relograde}:funds:-", f"{currency}:short")
+        )
 
     def known(self, currency: str) -> bool:
         """The latest look was answered, and no refusal has spoken against it since."""
-        return bool(self.looks and self.looks[-1][1]) and not self.views.balances(*LANE)[currency].doubted
+        return (
+            bool(self.looks and self.looks[-1][1])
+            and not self.views.balances(*LANE)[currency].doubted
+        )
 
     def judge_death(self, order) -> None:
-        """Without a call only by the supplier's word: after the order came, within a minute, and too little."""
+        """Without a call only by the supplier's word: after the order came, within a minute, and
+        too little.
+        """
         since = max(order.accepted_at, order.requeued_at or 0.0, self.clock() - LOOK_EVERY)
-        words = [told[order.currency] for asked_at, told in self.looks if told and asked_at >= since]
+        words = [
+            told[order.currency] for asked_at, told in self.looks if told and asked_at >= since
+        ]
         assert words, f"{order.order_id} died of an old balance"
         assert words[-1] < Decimal(order.amount), f"{order.order_id} could have been paid"
         self.judged += 1
@@ -145,7 +175,9 @@ HAPPENINGS = ("open",) * 5 + ("step",) * 6 + ("look",) * 3 + ("wait",) * 4 + ("t
 
 @pytest.mark.parametrize("first", range(0, 16, 4))
 def test_whatever_the_order_of_events(first, client, policies):
-    """No death but by a fresh word, no confirm that was known to be in vain; with enough money all are paid at last."""
+    """No death but by a fresh word, no confirm that was known to be in vain; with enough money all
+    are paid at last.
+    """
     judged = 0
     for seed in range(first, first + 4):
         client.flushdb()

@@ -46,7 +46,10 @@ def test_one_of_a_kind_at_a_time_whoever_asks(ledger, calls):
 
 
 def test_a_dead_process_frees_it_by_its_lease(ledger, calls, clock):
-    """60 s: the longest call and its margin. What it says afterwards corrects the budget and nothing else."""
+    """60 s: the longest call and its margin.
+
+    What it says afterwards corrects the budget and nothing else.
+    """
     lost = permit(calls)
     clock.advance(59.9)
     assert permit(calls, every=0.0).result == "busy"
@@ -70,12 +73,16 @@ def test_a_minimum_interval_per_kind(calls, clock):
 
 
 def test_it_is_spent_from_the_lane_s_budget(client, policies, clock):
-    """The slot is free 60 s and the way after the first byte, or after the latest moment at which it can have left."""
+    """The slot is free 60 s and the way after the first byte, or after the latest moment at which
+    it can have left.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=2)
     calls = LaneCalls(ledger)
     ledger.open(an_order("A"))
     first = permit(calls)
-    assert members(ledger, "relograde", "calls", "-") == {first.token: START + SEND_WINDOW + 60 + WAY}
+    assert members(ledger, "relograde", "calls", "-") == {
+        first.token: START + SEND_WINDOW + 60 + WAY
+    }
     assert turn(ledger, "A", FINISHED) == "confirmed"
     assert permit(calls, PAGE).result == "no_budget"
     calls.settle(first, RICH, START + 2)
@@ -126,7 +133,9 @@ def test_it_counts_among_the_calls_in_flight(client, policies, clock):
     ],
 )
 def test_what_it_says_of_the_lane(ledger, calls, answer, held):
-    """A wrong key and 429 hold it; what may be wrong with this path alone does not, nor does one failure."""
+    """A wrong key and 429 hold it; what may be wrong with this path alone does not, nor does one
+    failure.
+    """
     assert calls.settle(permit(calls), answer) == ("held" if held else None)
     assert lane(ledger).get("held") == held
     assert "passed_at" not in lane(ledger), "it says nothing of orders"
@@ -149,7 +158,9 @@ def test_it_is_one_of_the_failures_that_make_an_outage(ledger, calls, clock):
 
 
 def test_one_that_came_too_late_says_nothing(ledger, calls, clock):
-    """Nothing was sent: the row of failures goes on, no hold ends, and the probe is made again at once."""
+    """Nothing was sent: the row of failures goes on, no hold ends, and the probe is made again at
+    once.
+    """
     for number in range(4):
         ledger.open(an_order(f"R{number}"))
         turn(ledger, f"R{number}", Unavailable("dns"))
@@ -172,7 +183,7 @@ def test_settling_twice_is_harmless(ledger, calls):
     assert lane(ledger) == before
 
 
-# --- as the probe of a held lane --------------------------------------------------------------------------------------
+# --- as the probe of a held lane ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cause", ["unauthorized", "forbidden"])
@@ -228,7 +239,9 @@ def test_a_persons_hold_permits_nothing(ledger, calls, clock):
 
 @pytest.mark.parametrize("answer", [KEY, Blocked("forbidden"), Unavailable("dns")])
 def test_a_probe_that_is_blocked_makes_the_interval_grow(ledger, calls, clock, answer):
-    """As an order that was the probe does: RETRY_SECONDS; the minimum interval of the kind is not waited for."""
+    """As an order that was the probe does: RETRY_SECONDS; the minimum interval of the kind is not
+    waited for.
+    """
     hold(ledger)
     for interval in RETRY[:2]:
         clock.advance(interval - 0.1)
@@ -253,7 +266,9 @@ def test_every_third_probe_is_an_order(ledger, calls, clock):
 
 
 def test_it_is_not_believed_twice(ledger, calls, clock):
-    """It got through and orders are blocked again: they are the probes, until one of them has got through."""
+    """It got through and orders are blocked again: they are the probes, until one of them has got
+    through.
+    """
     hold(ledger)
     clock.advance(RETRY[0])
     calls.settle(permit(calls), RICH)
@@ -303,7 +318,7 @@ def test_one_that_was_under_way_releases_an_outage(ledger, calls):
     assert calls.settle(call, RICH) == "released"
 
 
-# --- the making of one ------------------------------------------------------------------------------------------------
+# --- the making of one ----------------------------------------------------------------------------
 
 
 def test_a_question_is_made_under_a_gate_and_timed_by_the_ledger(calls):
@@ -315,7 +330,9 @@ def test_a_question_is_made_under_a_gate_and_timed_by_the_ledger(calls):
         gate.sent_at = 100.5
         return RICH
 
-    asked = Questions(calls, monotonic=lambda: next(time)).ask("relograde", None, ACCOUNT, 60.0, question)
+    asked = Questions(calls, monotonic=lambda: next(time)).ask(
+        "relograde", None, ACCOUNT, 60.0, question
+    )
     assert (asked.answer, asked.sent_at) == (RICH, START + 0.5)
 
 

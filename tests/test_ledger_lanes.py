@@ -1,4 +1,6 @@
-"""Lanes: who is looked at next, how many calls a supplier gets, and what holds a lane and releases it."""
+"""Lanes: who is looked at next, how many calls a supplier gets, and what holds a lane and releases
+it.
+"""
 
 from itertools import pairwise
 
@@ -7,7 +9,17 @@ from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
 from worker.ledger.ledger import PROMOTE, TIGHT, WAY
 from worker.ledger.reads.views import Views
-from worker.rules.answers import Blocked, Confirmed, Created, Line, NotFound, Pending, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Blocked,
+    Confirmed,
+    Created,
+    Line,
+    NotFound,
+    Pending,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
 
 LAST = START - 3600 + 86400 - 30
@@ -20,7 +32,9 @@ KEY = Blocked("unauthorized")
 def opened(ledger, *ids, **changed):
     for number, order_id in enumerate(ids):
         created = START - 3600 + number
-        ledger.open(an_order(order_id, **{"created_at": created, "deadline_at": created + 86400, **changed}))
+        ledger.open(
+            an_order(order_id, **{"created_at": created, "deadline_at": created + 86400, **changed})
+        )
 
 
 def rung(ledger, limit=100, supplier="relograde", account=None):
@@ -31,7 +45,7 @@ def lane(ledger, name="-"):
     return ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "lane", name))
 
 
-# --- order ---------------------------------------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------------------
 
 
 def test_the_earliest_deadline_is_first(ledger):
@@ -76,8 +90,12 @@ def test_a_retry_is_rung_for_when_it_is_due(ledger, clock):
     assert rung(ledger) == ["A"]
 
 
-def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(client, policies, clock):
-    """More than one dispatch can move to the ready ones fall due in one moment; the last of them by name dies first."""
+def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(
+    client, policies, clock
+):
+    """More than one dispatch can move to the ready ones fall due in one moment; the last of them by
+    name dies first.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=0)
     many = [f"a{number:04d}" for number in range(PROMOTE + 20)]
     opened(ledger, *many)
@@ -85,7 +103,9 @@ def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(cli
     for order_id in (*many, "z"):
         turn(ledger, order_id, Unavailable())
         ledger.release("relograde", None)
-    assert len(members(ledger, "relograde", "due", "-")) == len(many) + 1, "neither hold nor budget kept one ready"
+    assert len(members(ledger, "relograde", "due", "-")) == len(many) + 1, (
+        "neither hold nor budget kept one ready"
+    )
     clock.advance(RETRY[0])
     assert rung(ledger, 1) == ["z"]
     recount(ledger)
@@ -94,7 +114,9 @@ def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(cli
 
 
 def test_nor_does_it_behind_nearer_ones_that_wait_for_something_else(client, policies, clock):
-    """Deadlines are kept for all lanes of a supplier: another lane's, held, are passed by after a few dispatches."""
+    """Deadlines are kept for all lanes of a supplier: another lane's, held, are passed by after a
+    few dispatches.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=0)
     many = [f"a{number:04d}" for number in range(PROMOTE * 5)]
     opened(ledger, *many)
@@ -106,7 +128,9 @@ def test_nor_does_it_behind_nearer_ones_that_wait_for_something_else(client, pol
     clock.advance(RETRY[0])
     assert rung(ledger, 1) != ["z"], "the nearest one is of the other lane"
     assert ["z"] in [rung(ledger, 1) for _ in range(3)]
-    assert len(members(ledger, "relograde", "due", "-")) > PROMOTE, "it did not come with all the others"
+    assert len(members(ledger, "relograde", "due", "-")) > PROMOTE, (
+        "it did not come with all the others"
+    )
     recount(ledger)
 
 
@@ -120,8 +144,15 @@ def test_confirms_come_before_rechecks_which_keep_a_tenth(ledger, clock):
     opened(ledger, *(f"c{number:02}" for number in range(60)))
     picked = rung(ledger, 40)
     assert len(picked) == 40
-    assert [index + 1 for index, order_id in enumerate(picked) if order_id[0] == "p"] == [10, 20, 30, 40]
-    assert [order_id for order_id in picked if order_id[0] == "c"] == [f"c{number:02}" for number in range(36)]
+    assert [index + 1 for index, order_id in enumerate(picked) if order_id[0] == "p"] == [
+        10,
+        20,
+        30,
+        40,
+    ]
+    assert [order_id for order_id in picked if order_id[0] == "c"] == [
+        f"c{number:02}" for number in range(36)
+    ]
 
 
 def test_rechecks_use_what_confirms_leave(ledger, clock):
@@ -144,7 +175,9 @@ def test_a_question_ranks_with_the_confirms_by_its_deadline(ledger, clock):
 
 
 def test_a_question_that_comes_too_late_for_its_confirm_goes_with_the_rechecks(ledger, clock):
-    """It saves no order, so it takes no call from one that can still be saved (but for the tenth)."""
+    """It saves no order, so it takes no call from one that can still be saved (but for the
+    tenth).
+    """
     opened(ledger, "late")
     turn(ledger, "late", TIMEOUT)
     clock.now = LAST + 1
@@ -156,7 +189,9 @@ def test_a_question_that_comes_too_late_for_its_confirm_goes_with_the_rechecks(l
 
 
 def test_an_order_that_can_hardly_be_served_yields_to_one_that_can(client, policies, clock):
-    """A call that leaves too late is a call lost to another; while there are calls enough, both have one."""
+    """A call that leaves too late is a call lost to another; while there are calls enough, both
+    have one.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=2)
     opened(ledger, "A", "B", "C")
     clock.now = LAST - TIGHT + 0.5
@@ -183,7 +218,9 @@ def test_those_who_die_take_no_place_in_the_budget(client, policies, clock):
 
 
 def test_dispatch_says_when_the_next_call_is_free(client, policies, clock):
-    """What waits for the budget is looked at in that moment, and not up to a tick later: no part of it is wasted."""
+    """What waits for the budget is looked at in that moment, and not up to a tick later: no part of
+    it is wasted.
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=1)
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
@@ -193,7 +230,7 @@ def test_dispatch_says_when_the_next_call_is_free(client, policies, clock):
     assert rung(ledger) == ["B"]
 
 
-# --- how many ------------------------------------------------------------------------------------------------------
+# --- how many -------------------------------------------------------------------------------------
 
 
 def test_no_more_than_max_in_flight(client, policies, clock):
@@ -209,7 +246,9 @@ def test_no_more_than_max_in_flight(client, policies, clock):
 
 
 def test_never_more_calls_in_any_minute_as_the_supplier_counts_them(client, policies, clock):
-    """Budget 5: whenever a call arrives, within two seconds, at most five do in the sixty seconds around it (10)."""
+    """Budget 5: whenever a call arrives, within two seconds, at most five do in the sixty seconds
+    around it (10).
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=5)
     opened(ledger, *(f"{number:03}" for number in range(60)))
     sent = []
@@ -230,7 +269,9 @@ def test_never_more_calls_in_any_minute_as_the_supplier_counts_them(client, poli
 
 
 def test_a_call_whose_end_is_unknown_keeps_its_slot_for_the_longest(client, policies, clock):
-    """Its first byte may leave until `send_by`; when it is known when it left, the slot is free accordingly (10)."""
+    """Its first byte may leave until `send_by`; when it is known when it left, the slot is free
+    accordingly (10).
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=1)
     opened(ledger, "A", "B")
     claim = ledger.claim("relograde", "A")
@@ -278,7 +319,7 @@ def test_lanes_are_apart(ledger):
     recount(ledger, accounts=(None, "a"))
 
 
-# --- holds by cause ------------------------------------------------------------------------------------------------
+# --- holds by cause -------------------------------------------------------------------------------
 
 
 def held(ledger, *ids, answer=KEY):
@@ -302,7 +343,9 @@ def test_a_wrong_key_holds_the_lane_and_no_order_moves(ledger):
 
 
 def test_probes_go_out_one_an_interval_by_different_orders(ledger, clock):
-    """RETRY_SECONDS are the intervals, the last repeats; the order is a different one each time (7)."""
+    """RETRY_SECONDS are the intervals, the last repeats; the order is a different one each time
+    (7).
+    """
     held(ledger, "A", "B", "C")
     probes, at = [], []
     for _ in range(240):
@@ -337,7 +380,10 @@ def test_a_call_that_was_under_way_releases_too_and_one_that_fails_extends_nothi
         return Blocked("rate_limited")
 
     turn(ledger, "A", meanwhile)
-    assert (lane(ledger)["held"], float(lane(ledger)["probe_at"])) == ("rate_limited", START + RETRY[0])
+    assert (lane(ledger)["held"], float(lane(ledger)["probe_at"])) == (
+        "rate_limited",
+        START + RETRY[0],
+    )
 
 
 def test_a_supplier_that_names_a_time_is_believed_up_to_five_minutes(ledger, clock):
@@ -376,7 +422,9 @@ def test_a_lost_probe_is_followed_by_another(ledger, clock):
 
 
 def test_a_probe_that_needs_no_call_does_not_use_up_the_interval(ledger, clock):
-    """It tested nothing: the next one goes out soon, and not when its lease would have ended (7)."""
+    """It tested nothing: the next one goes out soon, and not when its lease would have ended
+    (7).
+    """
     ledger.open(an_order("L1", "logitrail"))
     ledger.open(an_order("L2", "logitrail"))
     turn(ledger, "L2", KEY, "logitrail")
@@ -424,7 +472,7 @@ def test_a_persons_hold_is_not_replaced_by_a_cause(ledger):
     assert lane(ledger)["held"] == "person"
 
 
-# --- streaks -------------------------------------------------------------------------------------------------------
+# --- streaks --------------------------------------------------------------------------------------
 
 
 def test_three_different_orders_in_a_row_not_found_hold_the_lane(ledger, clock):
@@ -442,7 +490,12 @@ def test_three_different_orders_in_a_row_not_found_hold_the_lane(ledger, clock):
 def test_one_that_is_found_breaks_the_streak(ledger):
     """In a row means in a row."""
     opened(ledger, "A", "B", "C", "D")
-    for order_id, answer in (("A", NotFound()), ("B", NotFound()), ("C", FINISHED), ("D", NotFound())):
+    for order_id, answer in (
+        ("A", NotFound()),
+        ("B", NotFound()),
+        ("C", FINISHED),
+        ("D", NotFound()),
+    ):
         turn(ledger, order_id, answer)
     assert "held" not in lane(ledger)
 
@@ -493,7 +546,9 @@ def test_one_that_gets_through_breaks_the_outage(ledger):
 
 
 def test_what_came_too_late_at_the_gate_is_no_failure_of_the_supplier(ledger):
-    """It was our own slowness, or a window cut short by the deadline: it neither counts nor breaks a row (7)."""
+    """It was our own slowness, or a window cut short by the deadline: it neither counts nor breaks
+    a row (7).
+    """
     opened(ledger, *"ABCDEFGHIJK")
     for order_id in "ABCDEF":
         turn(ledger, order_id, TOO_LATE)
@@ -550,12 +605,14 @@ def test_a_failing_probe_moves_no_backoff(ledger, clock):
     assert recount(ledger)[probe].failures == before
 
 
-# --- deadlines under a hold ----------------------------------------------------------------------------------------
+# --- deadlines under a hold -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["person", "cause", "budget"])
 def test_a_deadline_waits_for_neither_hold_nor_budget(client, policies, clock, who):
-    """Nothing unresolved and too late: dead at once, without a call; what is unresolved waits for its read (6)."""
+    """Nothing unresolved and too late: dead at once, without a call; what is unresolved waits for
+    its read (6).
+    """
     ledger = make_ledger(client, policies, clock, calls_per_minute=2)
     opened(ledger, "asked", "A", "B")
     turn(ledger, "asked", TIMEOUT)
@@ -606,7 +663,7 @@ def test_a_read_that_settles_ends_what_the_deadline_could_not(ledger, clock):
     assert recount(ledger)["R1"].reason == "deadline_missed"
 
 
-# --- what people see -----------------------------------------------------------------------------------------------
+# --- what people see ------------------------------------------------------------------------------
 
 
 def test_the_lane_is_shown_as_it_is(ledger, clock, views):
@@ -619,7 +676,11 @@ def test_the_lane_is_shown_as_it_is(ledger, clock, views):
     assert (shown["waiting"], shown["due"]) == (1, 1)
     turn(ledger, "C", KEY)
     shown = views.lane("relograde", None, clock())
-    assert (shown["held"], shown["cause"], shown["since"]) == (True, "unauthorized", "2027-01-15T08:00:00.000Z")
+    assert (shown["held"], shown["cause"], shown["since"]) == (
+        True,
+        "unauthorized",
+        "2027-01-15T08:00:00.000Z",
+    )
     assert shown["next_probe_at"] == "2027-01-15T08:00:02.000Z"
     assert views.lane("logitrail", None, clock())["calls_left"] is None
 

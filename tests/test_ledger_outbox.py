@@ -1,4 +1,6 @@
-"""Outcomes in the ledger: their order, what supersedes what, repeats, letters, warnings, and what is forgotten."""
+"""Outcomes in the ledger: their order, what supersedes what, repeats, letters, warnings, and what
+is forgotten.
+"""
 
 from datetime import UTC, datetime
 
@@ -8,7 +10,16 @@ from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id
 from worker.ledger.reads.views import Views
 from worker.rules import interventions
-from worker.rules.answers import Cancelled, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Cancelled,
+    Confirmed,
+    Created,
+    Line,
+    Pending,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 
 DAY = 86400.0
 LAST = START - 3600 + 86400 - 30
@@ -56,7 +67,7 @@ def ended(ledger):
     turn(ledger, "R1", FINISHED)
 
 
-# --- order ---------------------------------------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channel", BOTH)
@@ -125,7 +136,9 @@ def test_a_task_waits_only_until_the_one_before_was_sent(ledger, outbox, clock):
 
 
 def test_tasks_of_one_order_leave_together_in_their_order(ledger, outbox, clock):
-    """One round takes them all, since it sends them one after the other; also when it has to send them again."""
+    """One round takes them all, since it sends them one after the other; also when it has to send
+    them again.
+    """
     ended(ledger)
     assert types(taken(outbox, "task")) == ["accepted", "confirmed"]
     assert taken(outbox, "task") == []
@@ -134,7 +147,9 @@ def test_tasks_of_one_order_leave_together_in_their_order(ledger, outbox, clock)
 
 
 def test_a_failed_post_says_nothing_of_the_task(ledger, outbox, clock):
-    """The task of the first outcome was never sent, so the second still waits for it, on either channel."""
+    """The task of the first outcome was never sent, so the second still waits for it, on either
+    channel.
+    """
     ended(ledger)
     (post,) = taken(outbox, "post")
     outbox.later(post)
@@ -189,7 +204,12 @@ def test_a_warning_is_superseded_and_everything_else_is_not(ledger, outbox, cloc
     turn(ledger, "R1", Rejected("out_of_stock"))
     ledger.change("relograde", "R1", interventions.withdraw)
     ledger.change("relograde", "R1", interventions.withdraw)
-    assert types(drain(outbox, clock, step=31.0)) == ["accepted", "dead_lettered", "dead_lettered", "withdrawn"]
+    assert types(drain(outbox, clock, step=31.0)) == [
+        "accepted",
+        "dead_lettered",
+        "dead_lettered",
+        "withdrawn",
+    ]
 
 
 def test_acknowledging_twice_or_nothing_is_harmless(ledger, outbox):
@@ -236,7 +256,7 @@ def test_a_repeat_of_what_was_taken_waits_while_the_web_app_is_behind(ledger, ou
     assert [delivery.order_id for delivery in taken(outbox, "task")] == ["new", "old"]
 
 
-# --- letters -------------------------------------------------------------------------------------------------------
+# --- letters --------------------------------------------------------------------------------------
 
 
 def undeliverable(ledger, outbox, clock):
@@ -291,7 +311,7 @@ def test_a_late_acknowledgement_closes_the_letter(ledger, outbox, clock, views):
     assert views.letters() == []
 
 
-# --- warnings and forgetting ---------------------------------------------------------------------------------------
+# --- warnings and forgetting ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("after", "warned"), [(-1, False), (0, True), (1, True)])
@@ -328,7 +348,9 @@ def test_an_order_that_comes_late_is_warned_of_half_a_minute_later(ledger, outbo
 
 
 def test_the_warning_moves_with_the_deadline(ledger, outbox, clock):
-    """An answer that shows an earlier creation makes the deadline earlier, so the warning too (6)."""
+    """An answer that shows an earlier creation makes the deadline earlier, so the warning too
+    (6).
+    """
 
     ledger.open(an_order())
     turn(ledger, "R1", Unknown("HTTP 500"))
@@ -431,17 +453,26 @@ def test_without_channels_nothing_is_kept(client, policies, clock):
     assert Views(ledger, ()).show("relograde", "R1")["outcome_delivered"] is None
 
 
-# --- bodies, ids, and what people see -------------------------------------------------------------------------------
+# --- bodies, ids, and what people see -------------------------------------------------------------
 
 
 def test_an_outcome_tells_the_order_as_it_stood(ledger, outbox, clock):
     """Not as it stands when it is delivered."""
     ledger.open(an_order())
-    turn(ledger, "R1", Cancelled(lines=(Line("1", "finished", True, None, "sealed"), Line("2", "pending"))))
+    turn(
+        ledger,
+        "R1",
+        Cancelled(lines=(Line("1", "finished", True, None, "sealed"), Line("2", "pending"))),
+    )
     accepted, cancelled = [delivery.body for delivery in drain(outbox, clock)]
     assert (accepted["data"]["state"], accepted["data"]["lines_total"]) == ("accepted", None)
     data = cancelled["data"]
-    assert (data["state"], data["reason"], data["lines_total"], data["lines_finished"]) == ("cancelled", None, 2, 1)
+    assert (data["state"], data["reason"], data["lines_total"], data["lines_finished"]) == (
+        "cancelled",
+        None,
+        2,
+        1,
+    )
     assert data["lines"][0]["sealed"] == "sealed"
     assert "sealed" not in data["lines"][1]
 
@@ -479,12 +510,17 @@ def test_a_refused_message_is_told_and_kept_once(ledger, outbox, clock, messages
     data = told.body["data"]
     assert (data["key"], data["state"], data["sequence"]) == ("message/1", None, None)
     assert (data["reference"], data["reason"]) == ("other", "conflicting_request")
-    assert [(letter["key"], letter["count"]) for letter in views.letters()] == [("message/1", 2), ("message/2", 1)]
+    assert [(letter["key"], letter["count"]) for letter in views.letters()] == [
+        ("message/1", 2),
+        ("message/2", 1),
+    ]
     assert views.stats()["dead_letters"] == {"conflicting_request": 1, "invalid_message": 1}
     assert messages.close("1", "seen")
     assert not messages.close("1", "seen")
     assert "body" not in messages.load("1")
-    assert messages.refuse("conflicting_request", "reference", body, named) == "message/3", "a new one"
+    assert messages.refuse("conflicting_request", "reference", body, named) == "message/3", (
+        "a new one"
+    )
     client.delete(*client.keys("*:outbox:*"))
     clock.advance(31 * DAY)
     ledger.tend("messages")
@@ -504,7 +540,12 @@ def test_people_see_orders_and_letters(ledger, outbox, clock, views):
     assert (shown["state"], shown["outcome_delivered"], shown["accepted_at"]) == (
         "confirmed", False, "2027-01-15T08:00:00.000Z",
     )  # fmt: skip
-    assert [entry["event"] for entry in shown["timeline"]] == ["accepted", "intent", "pending", "confirmed"]
+    assert [entry["event"] for entry in shown["timeline"]] == [
+        "accepted",
+        "intent",
+        "pending",
+        "confirmed",
+    ]
     assert views.show("relograde", "nobody") is None
     drain(outbox, clock)
     assert views.show("relograde", "R1")["outcome_delivered"] is False, "the other channel waits"

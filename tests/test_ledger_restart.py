@@ -1,4 +1,6 @@
-"""The ledger's server restarted and may have forgotten its last seconds: what was due or claimed may be sent (2)."""
+"""The ledger's server restarted and may have forgotten its last seconds: what was due or claimed
+may be sent (2).
+"""
 
 import pytest
 import redis
@@ -6,7 +8,16 @@ from conftest import START, an_order, make_ledger, members, recount, turn
 
 from worker.ledger.ledger import SUSPICION
 from worker.rules import interventions
-from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Blocked,
+    Confirmed,
+    Created,
+    Line,
+    Pending,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from worker.rules.policy import CONFIRM, READ, Call, Step
 
 LAST = START - 3600 + 86400 - 30
@@ -17,7 +28,9 @@ NOT_PASSIVE = Rejected("order_not_passive")
 
 
 class Server:
-    """The run id, which a test changes, and what the append-only file holds: `crash` goes back to `sync`."""
+    """The run id, which a test changes, and what the append-only file holds: `crash` goes back to
+    `sync`.
+    """
 
     def __init__(self, raw):
         self.raw = raw
@@ -68,7 +81,9 @@ def test_the_first_run_makes_no_suspects(ledger):
 
 @pytest.mark.parametrize("claimed", [False, True])
 def test_what_was_due_or_claimed_counts_as_possibly_sent(ledger, clock, disk, claimed):
-    """Read first; only a `created` from a read one settle time later permits a confirm again (2)."""
+    """Read first; only a `created` from a read one settle time later permits a confirm again
+    (2).
+    """
     ledger.open(an_order())
     if claimed:
         ledger.claim("relograde", "R1")
@@ -99,7 +114,10 @@ def test_what_was_not_due_yet_is_no_suspect(ledger, clock, disk):
 
 
 def test_a_call_under_way_during_a_restart_leaves_a_suspect(ledger, clock, disk):
-    """The process that made it knows nothing of the restart; a look in between found it out. The next look asks."""
+    """The process that made it knows nothing of the restart; a look in between found it out.
+
+    The next look asks.
+    """
     ledger.open(an_order())
     claimed, permit = ledger.take("relograde", "R1")
     disk.restart()
@@ -116,7 +134,9 @@ def test_a_call_under_way_during_a_restart_leaves_a_suspect(ledger, clock, disk)
 
 @pytest.mark.parametrize("answer", [Pending(), Rejected("out_of_stock"), FINISHED])
 def test_only_what_may_be_confirmed_is_suspected(ledger, disk, answer):
-    """A pending, dead or ended order has no confirm to repeat; a requeue does not act before it is on disk."""
+    """A pending, dead or ended order has no confirm to repeat; a requeue does not act before it is
+    on disk.
+    """
     ledger.open(an_order())
     turn(ledger, "R1", answer)
     ledger.hint("relograde", "R1")
@@ -146,7 +166,9 @@ def test_no_withdraw_while_it_may_have_been_sent(ledger, clock, disk):
 
 
 def test_no_death_by_clock_while_it_may_have_been_sent(ledger, clock, disk):
-    """After the last safe moment a suspect is read, and dies only of what a settled read says (2, 6)."""
+    """After the last safe moment a suspect is read, and dies only of what a settled read says (2,
+    6).
+    """
     ledger.open(an_order())
     clock.now = LAST + 10
     disk.restart()
@@ -164,18 +186,26 @@ def test_a_suspect_that_was_confirmed_is_found(ledger, disk):
 
 
 def test_not_passive_is_then_an_unknown_outcome_and_bars_nothing(ledger, clock, disk):
-    """At Logitrail the question cannot tell a forgotten attempt of ours from somebody else's (2)."""
+    """At Logitrail the question cannot tell a forgotten attempt of ours from somebody else's
+    (2).
+    """
     ledger.open(an_order("L1", "logitrail"))
     disk.restart()
     assert turn(ledger, "L1", NOT_PASSIVE, "logitrail") == "settling"
     clock.advance(61)
     assert turn(ledger, "L1", NOT_PASSIVE, "logitrail") == "dead"
     order = recount(ledger, "logitrail")["L1"]
-    assert (order.reason, order.inference_barred, order.unresolved) == ("outcome_unknown", False, True)
+    assert (order.reason, order.inference_barred, order.unresolved) == (
+        "outcome_unknown",
+        False,
+        True,
+    )
 
 
 def test_an_attempt_after_that_proves_nothing_either(ledger, clock, disk):
-    """It was not passive before that attempt, by our forgotten one or by somebody else: nobody can tell (2, 3)."""
+    """It was not passive before that attempt, by our forgotten one or by somebody else: nobody can
+    tell (2, 3).
+    """
     ledger.open(an_order("L1", "logitrail"))
     disk.restart()
     turn(ledger, "L1", NOT_PASSIVE, "logitrail")
@@ -210,7 +240,9 @@ def test_a_server_that_syncs_every_write_makes_no_suspects(ledger, disk):
     assert record(ledger, "R2").suspect_at is None
 
 
-@pytest.mark.parametrize(("after", "suspected"), [(0, True), (SUSPICION - 1, True), (SUSPICION, False)])
+@pytest.mark.parametrize(
+    ("after", "suspected"), [(0, True), (SUSPICION - 1, True), (SUSPICION, False)]
+)
 def test_an_order_accepted_soon_after_a_restart_is_a_suspect(ledger, clock, disk, after, suspected):
     """Its first acceptance, and a confirm, may be among what the server forgot."""
     disk.restart()
@@ -231,7 +263,9 @@ def test_two_restarts_are_two_suspicions(ledger, clock, disk):
 
 
 def test_a_forgotten_confirm_is_never_repeated_without_a_read(ledger, clock, disk):
-    """Claim, intent and answer are gone with the crash: the order is as it was when due, and suspected (2, 3)."""
+    """Claim, intent and answer are gone with the crash: the order is as it was when due, and
+    suspected (2, 3).
+    """
     ledger.open(an_order())
     disk.sync()
     turn(ledger, "R1", TIMEOUT)
@@ -241,8 +275,12 @@ def test_a_forgotten_confirm_is_never_repeated_without_a_read(ledger, clock, dis
     assert kinds == [READ]
 
 
-def test_an_intent_forgotten_during_its_call_is_not_followed_by_another_confirm(ledger, clock, disk):
-    """The claim was synced, the intent was not, and the answer, a timeout, was written after the crash (2, 3)."""
+def test_an_intent_forgotten_during_its_call_is_not_followed_by_another_confirm(
+    ledger, clock, disk
+):
+    """The claim was synced, the intent was not, and the answer, a timeout, was written after the
+    crash (2, 3).
+    """
     ledger.open(an_order())
 
     def crash(permit):
@@ -276,7 +314,9 @@ def test_an_answer_outlives_the_restart(ledger, clock, disk):
 
 
 def test_a_withdraw_decided_before_the_restart_is_decided_again(ledger, disk):
-    """Loaded, then sent by another, then all of that forgotten: the version is the old one again (2)."""
+    """Loaded, then sent by another, then all of that forgotten: the version is the old one again
+    (2).
+    """
     ledger.open(an_order())
     loaded = record(ledger)
     disk.sync()
@@ -286,7 +326,9 @@ def test_a_withdraw_decided_before_the_restart_is_decided_again(ledger, disk):
 
 
 def test_a_mark_does_not_withdraw_a_suspect(ledger, disk):
-    """Accepted, sent, forgotten; withdrawn while unknown; repeated: it may have been sent, so it stays (2)."""
+    """Accepted, sent, forgotten; withdrawn while unknown; repeated: it may have been sent, so it
+    stays (2).
+    """
     disk.sync()
     ledger.open(an_order())
     turn(ledger, "R1", TIMEOUT)
@@ -297,8 +339,12 @@ def test_a_mark_does_not_withdraw_a_suspect(ledger, disk):
 
 
 @pytest.mark.parametrize(("synced", "waits"), [(False, 2.0), (True, 0.0)])
-def test_what_is_brought_forward_waits_until_a_restart_cannot_forget_it(ledger, clock, synced, waits):
-    """A hint and a requeue: or both would be forgotten with the confirm that they led to, and none be suspected (2)."""
+def test_what_is_brought_forward_waits_until_a_restart_cannot_forget_it(
+    ledger, clock, synced, waits
+):
+    """A hint and a requeue: or both would be forgotten with the confirm that they led to, and none
+    be suspected (2).
+    """
     ledger.scripts.server.synced = synced
     ledger.open(an_order("hinted", "logitrail"))
     ledger.open(an_order("requeued", "logitrail"))
@@ -312,7 +358,9 @@ def test_what_is_brought_forward_waits_until_a_restart_cannot_forget_it(ledger, 
         assert record(ledger, order_id, "logitrail").due_at == clock() + waits
         assert ledger.claim("logitrail", order_id).result == ("not_due" if waits else "claimed")
     clock.advance(waits)
-    assert set(ledger.dispatch("logitrail", None, 9)[0]) == ({"hinted", "requeued"} if waits else set())
+    assert set(ledger.dispatch("logitrail", None, 9)[0]) == (
+        {"hinted", "requeued"} if waits else set()
+    )
     recount(ledger, "logitrail")
 
 
@@ -341,11 +389,18 @@ def test_what_was_brought_forward_and_forgotten_has_sent_nothing(ledger, clock, 
             ledger.change("logitrail", "L1", interventions.requeue)
 
     def ask():
-        return turn(ledger, "L1", lambda permit: sent.append(permit.call.kind) or TIMEOUT, "logitrail")
+        return turn(
+            ledger, "L1", lambda permit: sent.append(permit.call.kind) or TIMEOUT, "logitrail"
+        )
 
     ledger.tend("logitrail")
     ledger.open(an_order("L1", "logitrail"))
-    turn(ledger, "L1", Unavailable() if forward == "hint" else Rejected("invalid_request"), "logitrail")
+    turn(
+        ledger,
+        "L1",
+        Unavailable() if forward == "hint" else Rejected("invalid_request"),
+        "logitrail",
+    )
     disk.sync()
     bring_forward()
     assert ask() == "not_due"
@@ -359,8 +414,12 @@ def test_what_was_brought_forward_and_forgotten_has_sent_nothing(ledger, clock, 
 
 
 @pytest.mark.parametrize("why", ["hold", "budget"])
-def test_a_suspect_past_its_deadline_waits_for_hold_and_budget_in_peace(client, policies, clock, disk, why):
-    """Only a read can kill it, so its bell is not rung again and again while no read is permitted."""
+def test_a_suspect_past_its_deadline_waits_for_hold_and_budget_in_peace(
+    client, policies, clock, disk, why
+):
+    """Only a read can kill it, so its bell is not rung again and again while no read is
+    permitted.
+    """
     ledger = make_ledger(client, policies, clock, run_id=disk, calls_per_minute=1)
     ledger.open(an_order())
     clock.now = LAST + 10
@@ -388,8 +447,15 @@ def test_the_servers_own_run_id_and_clock_are_used(client, policies, server):
     """Without a test's clock and run id the scripts take them from the server."""
     ledger = make_ledger(client, policies, None, run_id=lambda: None)
     ledger.scripts._run_id = None
-    ledger.open(an_order(accepted_at=ledger.time(), created_at=ledger.time(), deadline_at=ledger.time() + 86400))
-    assert client.hget(ledger.scripts.key("relograde", "server"), "run_id") == client.info("server")["run_id"]
+    ledger.open(
+        an_order(
+            accepted_at=ledger.time(), created_at=ledger.time(), deadline_at=ledger.time() + 86400
+        )
+    )
+    assert (
+        client.hget(ledger.scripts.key("relograde", "server"), "run_id")
+        == client.info("server")["run_id"]
+    )
     order = record(ledger)
     assert abs(order.accepted_at - ledger.time()) < 60
     assert members(ledger, "relograde", "ready", "-", "confirm")

@@ -19,7 +19,9 @@ def untouched() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
-@pytest.mark.parametrize(("level", "speaks"), [(logging.DEBUG, True), (logging.INFO, False), (logging.ERROR, False)])
+@pytest.mark.parametrize(
+    ("level", "speaks"), [(logging.DEBUG, True), (logging.INFO, False), (logging.ERROR, False)]
+)
 def test_celery_says_nothing_of_each_message_unless_asked(untouched, level, speaks):
     """One line a step is ours; two more for every message would cost more than they tell."""
     logs.configure(level)

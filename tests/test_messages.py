@@ -1,4 +1,6 @@
-"""What the web app may send: each bad field is refused by its own name, and types are not guessed."""
+"""What the web app may send: each bad field is refused by its own name, and types are not
+guessed.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +16,12 @@ CREATED = "2027-01-15T08:00:00+00:00"
 RELOGRADE = {"supplier": "relograde", "order_id": TRX, "reference": "shop-1", "created_at": CREATED}
 LOGITRAIL = {"supplier": "logitrail", "order_id": HEX, "reference": "shop-1"}
 GONE = object()
-CONFIRM, HINT, WITHDRAW, ACKNOWLEDGE = "orders.confirm", "orders.hint", "orders.withdraw", "outcomes.acknowledge"
+CONFIRM, HINT, WITHDRAW, ACKNOWLEDGE = (
+    "orders.confirm",
+    "orders.hint",
+    "orders.withdraw",
+    "outcomes.acknowledge",
+)
 TWO_MEGABYTES = {"note": "x" * 2_000_000}
 
 
@@ -204,8 +211,16 @@ def test_the_fault_is_one_line_whatever_the_field_is_called():
             "created_at",
             datetime(2027, 1, 15, 8, tzinfo=UTC),
         ),
-        (changed(RELOGRADE, created_at="2027-01-15T08:00:00Z"), "created_at", datetime(2027, 1, 15, 8, tzinfo=UTC)),
-        (changed(RELOGRADE, created_at="2027-01-15T08:00:00.000Z"), "created_at", datetime(2027, 1, 15, 8, tzinfo=UTC)),
+        (
+            changed(RELOGRADE, created_at="2027-01-15T08:00:00Z"),
+            "created_at",
+            datetime(2027, 1, 15, 8, tzinfo=UTC),
+        ),
+        (
+            changed(RELOGRADE, created_at="2027-01-15T08:00:00.000Z"),
+            "created_at",
+            datetime(2027, 1, 15, 8, tzinfo=UTC),
+        ),
         (LOGITRAIL, "created_at", None),
         (LOGITRAIL, "details", None),
         (changed(LOGITRAIL, details={}), "details", {}),
@@ -225,11 +240,15 @@ def test_details_are_taken_up_to_their_limit():
     """Measured as JSON; one byte more is refused."""
     room = DETAILS_MAX - len('{"note": ""}')
     load(CONFIRM, changed(LOGITRAIL, details={"note": "x" * room}))
-    assert fault(CONFIRM, changed(LOGITRAIL, details={"note": "x" * (room + 1)})).startswith("details: ")
+    assert fault(CONFIRM, changed(LOGITRAIL, details={"note": "x" * (room + 1)})).startswith(
+        "details: "
+    )
 
 
 @pytest.mark.parametrize("value", [Decimal("1.50"), datetime(2027, 1, 15, tzinfo=UTC), b"raw"])
 def test_details_that_are_not_plain_json_are_refused_and_not_an_accident(value):
-    """A Python sender's Decimal travels through Celery's JSON as a Decimal; the door takes it or refuses it."""
+    """A Python sender's Decimal travels through Celery's JSON as a Decimal; the door takes it or
+    refuses it.
+    """
     schema = DOORS[CONFIRM]()
     assert set(schema.validate(changed(LOGITRAIL, details={"unit_price": value}))) <= {"details"}

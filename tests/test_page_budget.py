@@ -1,9 +1,10 @@
-"""What a backlog costs when pages answer for pending orders: on virtual time, with the recorded mix of answers.
+"""What a backlog costs when pages answer for pending orders: on virtual time, with the recorded mix
+of answers.
 
-2,000 paid orders wait at the start, and a third as many of the shop's other orders stand among them in the list; new
-ones of both kinds of client arrive all the time and shift its pages. The whole run counts, until the last order has
-ended: whoever puts re-checks off pays for them in the end. Asked one by one, 2,000 confirms and one read of each
-pending order could not pass 64 %.
+2,000 paid orders wait at the start, and a third as many of the shop's other orders stand among them
+in the list; new ones of both kinds of client arrive all the time and shift its pages. The whole run
+counts, until the last order has ended: whoever puts re-checks off pays for them in the end. Asked
+one by one, 2,000 confirms and one read of each pending order could not pass 64 %.
 """
 
 import math
@@ -27,12 +28,19 @@ GOAL = 0.85
 
 
 def backlog(shop, draw, clock, orders):
-    """(arrival, order) of all that is to be confirmed; the list also has what is not ours, and what is long done."""
+    """(arrival, order) of all that is to be confirmed; the list also has what is not ours, and what
+    is long done.
+    """
     arrivals = []
     for number in range(orders):
         created = START - draw.uniform(600, 10 * HOUR)
         shop.create(f"OURS{number}", created)
-        arrivals.append((clock(), an_order(f"OURS{number}", created_at=created, deadline_at=created + 24 * HOUR)))
+        arrivals.append(
+            (
+                clock(),
+                an_order(f"OURS{number}", created_at=created, deadline_at=created + 24 * HOUR),
+            )
+        )
     for number in range(OTHERS):
         shop.create(f"OTHER{number}", START - draw.uniform(0, 10 * HOUR))
     for number in range(ARRIVING):
@@ -45,12 +53,19 @@ def backlog(shop, draw, clock, orders):
 def worked(client, *, newest_first=True, pages=True, orders=ORDERS, seed=1):
     """The shop after its backlog has been worked off, and the ledger."""
     clock, draw = Clock(), random.Random(seed)
-    policies = {"relograde": Policy(rules("relograde", recheck=SCHEDULE)), "logitrail": Policy(rules("logitrail"))}
-    ledger = make_ledger(client, policies, clock, channels=(), calls_per_minute=PER_MINUTE, pages=pages)
+    policies = {
+        "relograde": Policy(rules("relograde", recheck=SCHEDULE)),
+        "logitrail": Policy(rules("logitrail")),
+    }
+    ledger = make_ledger(
+        client, policies, clock, channels=(), calls_per_minute=PER_MINUTE, pages=pages
+    )
     shop = ShopList(clock, seed, newest_first=newest_first)
     arrivals = backlog(shop, draw, clock, orders)
     lane = VirtualLane(ledger, clock, shop, jitter=lambda: draw.uniform(-1, 1))
-    lane.dispatcher._tend_at = math.inf  # nobody is to be warned, and nothing is old enough to be forgotten
+    lane.dispatcher._tend_at = (
+        math.inf
+    )  # nobody is to be warned, and nothing is old enough to be forgotten
     lane.work(arrivals)
     return shop, ledger
 
@@ -58,15 +73,23 @@ def worked(client, *, newest_first=True, pages=True, orders=ORDERS, seed=1):
 def late(shop, ledger):
     """Seconds from each pending order's end at the supplier to the ledger's."""
     ended = {
-        order_id: float(ledger.scripts.client.hget(ledger.scripts.key("relograde", "order", order_id), "ended_at"))
+        order_id: float(
+            ledger.scripts.client.hget(
+                ledger.scripts.key("relograde", "order", order_id), "ended_at"
+            )
+        )
         for order_id in shop.ends
     }
-    return sorted(ended[order_id] - end for order_id, end in shop.ends.items() if ended[order_id] > end + 1)
+    return sorted(
+        ended[order_id] - end for order_id, end in shop.ends.items() if ended[order_id] > end + 1
+    )
 
 
 @pytest.mark.parametrize("newest_first", [True, False], ids=["newest first", "oldest first"])
 def test_most_of_a_full_budget_goes_into_confirms(client, newest_first, capsys, record_property):
-    """Every order ends right, no window holds more calls than the budget, and re-checks do not wait for the end."""
+    """Every order ends right, no window holds more calls than the budget, and re-checks do not wait
+    for the end.
+    """
     shop, ledger = worked(client, newest_first=newest_first)
     kinds = Counter(kind for _, kind in shop.calls)
     share, waited = kinds["confirm"] / kinds.total(), late(shop, ledger)
@@ -75,9 +98,12 @@ def test_most_of_a_full_budget_goes_into_confirms(client, newest_first, capsys, 
     with capsys.disabled():
         print(
             f"\n{name}: {share:.1%} of all calls are confirms: {dict(kinds)};"
-            f" an end is seen after {median(waited):.0f} s, nine in ten within {waited[len(waited) * 9 // 10]:.0f} s"
+            f" an end is seen after {median(waited):.0f} s, nine in ten within "
+            f"{waited[len(waited) * 9 // 10]:.0f} s"
         )
-    assert ledger.scripts.client.zcard(ledger.scripts.key("relograde", "state", "confirmed")) == ORDERS
+    assert (
+        ledger.scripts.client.zcard(ledger.scripts.key("relograde", "state", "confirmed")) == ORDERS
+    )
     assert kinds["confirm"] == ORDERS
     times = [at for at, _ in shop.calls]
     assert all(later - first >= 60 for first, later in zip(times, times[PER_MINUTE:], strict=False))

@@ -1,4 +1,6 @@
-"""What pages teach and which page is asked for, against lists of every shape; pure, so a list is a list."""
+"""What pages teach and which page is asked for, against lists of every shape; pure, so a list is a
+list.
+"""
 
 import json
 import random
@@ -6,7 +8,17 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.rules.page_search import CREDIT, ENOUGH, HINTED, KNOTS, PAGE, REST, Knot, Listing, Waiting
+from worker.rules.page_search import (
+    CREDIT,
+    ENOUGH,
+    HINTED,
+    KNOTS,
+    PAGE,
+    REST,
+    Knot,
+    Listing,
+    Waiting,
+)
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0
@@ -16,13 +28,17 @@ def waiting(created_at: float, due_in: float = -1.0, slack: float = 10.0) -> Wai
     return Waiting("R", created_at, NOW + due_in, NOW + due_in + slack, 1)
 
 
-def pages(dates: list[float], *, newest_first: bool, size: int = PAGE) -> Callable[[int], list[float]]:
+def pages(
+    dates: list[float], *, newest_first: bool, size: int = PAGE
+) -> Callable[[int], list[float]]:
     """A supplier's list as pages of dates."""
     shown = sorted(dates, reverse=newest_first)
     return lambda page: shown[(page - 1) * size : page * size]
 
 
-def hunt(listing: Listing, page_of: Callable[[int], list[float]], wanted: list[Waiting]) -> tuple[Listing, list[int]]:
+def hunt(
+    listing: Listing, page_of: Callable[[int], list[float]], wanted: list[Waiting]
+) -> tuple[Listing, list[int]]:
     """Asks for pages until one shows enough of what is wanted, or no more are chosen."""
     asked: list[int] = []
     dates = [one.created_at for one in wanted]
@@ -38,10 +54,13 @@ def hunt(listing: Listing, page_of: Callable[[int], list[float]], wanted: list[W
 
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize(
-    ("total", "size"), [(30, PAGE), (100, PAGE), (101, PAGE), (2_000, PAGE), (50_000, PAGE), (30, 25), (2_000, 25)]
+    ("total", "size"),
+    [(30, PAGE), (100, PAGE), (101, PAGE), (2_000, PAGE), (50_000, PAGE), (30, 25), (2_000, 25)],
 )
 def test_the_page_with_the_pending_orders_is_found(newest_first, total, size):
-    """Whatever the direction and the size of a page, before the credit is spent, wherever in the list they are."""
+    """Whatever the direction and the size of a page, before the credit is spent, wherever in the
+    list they are.
+    """
     choice = random.Random(total)
     # A shop that grew: most of its orders are of the last days.
     dates = sorted(NOW - 400 * DAY * choice.random() ** 2 for _ in range(total))
@@ -59,14 +78,20 @@ def test_the_page_with_the_pending_orders_is_found(newest_first, total, size):
 def test_a_list_that_is_known_is_asked_where_the_orders_are():
     """The second hunt is a call or two; densities differ by a factor of ten."""
     dates = [NOW - n * 6.0 for n in range(500)] + [NOW - 3000 - n * 60.0 for n in range(3000)]
-    listing, _ = hunt(Listing(), pages(dates, newest_first=True), [waiting(date) for date in dates[2000:2020]])
+    listing, _ = hunt(
+        Listing(), pages(dates, newest_first=True), [waiting(date) for date in dates[2000:2020]]
+    )
     for start in (1930, 2100, 2300, 2700):
-        listing, asked = hunt(listing, pages(dates, newest_first=True), [waiting(d) for d in dates[start:][:20]])
+        listing, asked = hunt(
+            listing, pages(dates, newest_first=True), [waiting(d) for d in dates[start:][:20]]
+        )
         assert len(asked) <= 2
 
 
 def test_new_orders_push_a_newest_first_list_down():
-    """At the rate at which the newest known ones came; the end of an oldest-first list moves nobody."""
+    """At the rate at which the newest known ones came; the end of an oldest-first list moves
+    nobody.
+    """
     dates = [NOW - n * 6.0 for n in range(2000)]
     wanted = [waiting(date) for date in dates[950:970]]
     for newest_first in (True, False):
@@ -76,13 +101,17 @@ def test_new_orders_push_a_newest_first_list_down():
 
 
 def test_a_page_must_be_worth_its_call():
-    """Fewer than enough that are due, or nearly, are asked singly; so are those that are scattered over known pages."""
+    """Fewer than enough that are due, or nearly, are asked singly; so are those that are scattered
+    over known pages.
+    """
     dates = [NOW - n * 60.0 for n in range(1000)]
     few = [waiting(dates[5])] * (ENOUGH - 1)
     assert Listing().choose(few, NOW) is None
     assert Listing().choose([*few, waiting(dates[6], due_in=11.0)], NOW) is None
     assert Listing().choose([*few, waiting(dates[6], due_in=9.0)], NOW) == 1
-    assert Listing().choose([*few, Waiting("R", dates[6], NOW - 1, 0.0, 1)], NOW) is None, "it is asked singly anyway"
+    assert Listing().choose([*few, Waiting("R", dates[6], NOW - 1, 0.0, 1)], NOW) is None, (
+        "it is asked singly anyway"
+    )
     listing = Listing()
     for page in (1, 2, 3):
         listing = listing.learn(page, pages(dates, newest_first=True)(page), 5, NOW)
@@ -168,7 +197,12 @@ def test_what_is_known_stays_small_and_survives_json():
     assert len(listing.knots) <= KNOTS
     assert listing.knots[0].date == NOW - 79_099
     assert Listing.load(json.loads(json.dumps(listing.dump()))) == listing
-    assert Listing.load(None) == Listing.load({"size": 5}) == Listing.load({**listing.dump(), "new": 1}) == Listing()
+    assert (
+        Listing.load(None)
+        == Listing.load({"size": 5})
+        == Listing.load({**listing.dump(), "new": 1})
+        == Listing()
+    )
 
 
 def test_a_newer_view_replaces_what_it_contradicts():
@@ -182,4 +216,8 @@ def test_a_newer_view_replaces_what_it_contradicts():
     assert moved.page_of(NOW - 2100, NOW + 1) == 3
     assert moved.page_of(NOW - 2500, NOW + 1) == 4
     contradicted = listing.learn(2, [date - 3000 for date in dates], 5, NOW)
-    assert contradicted.knots == (Knot(NOW - 3990, -199), Knot(NOW - 3000, -100), *listing.knots[2:])
+    assert contradicted.knots == (
+        Knot(NOW - 3990, -199),
+        Knot(NOW - 3000, -100),
+        *listing.knots[2:],
+    )

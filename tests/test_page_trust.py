@@ -6,8 +6,29 @@ import pytest
 from conftest import START, an_order
 
 from worker.rules import page_trust
-from worker.rules.answers import Blocked, Cancelled, Confirmed, Created, Line, NotFound, Pending, Rejected, Unknown
-from worker.rules.page_trust import AGREED, CHECK, CHECK_EVERY, CONTRADICTED, END, LAG, LEAVE, LOOKS, TAKE, TRUST
+from worker.rules.answers import (
+    Blocked,
+    Cancelled,
+    Confirmed,
+    Created,
+    Line,
+    NotFound,
+    Pending,
+    Rejected,
+    Unknown,
+)
+from worker.rules.page_trust import (
+    AGREED,
+    CHECK,
+    CHECK_EVERY,
+    CONTRADICTED,
+    END,
+    LAG,
+    LEAVE,
+    LOOKS,
+    TAKE,
+    TRUST,
+)
 from worker.rules.policy import READ, Call
 
 WHOLE = Confirmed((Line("1", "finished", True),))
@@ -39,13 +60,25 @@ PENDING = an_order(state="pending", pending_since=START - 60, snoozes=1, due_at=
     ],
 )
 def test_what_is_made_of_a_pages_word(answer, wanted, hinted, expected):
-    """Taken only where a single read would say as much; an end without anything to deliver is asked about singly."""
+    """Taken only where a single read would say as much; an end without anything to deliver is asked
+    about singly.
+    """
     assert page_trust.verdict(PENDING, answer, START, wanted=wanted, hinted=hinted) == expected
 
 
 def test_only_pending_orders_are_answered_for():
-    """Nothing that a page says resolves an attempt, permits a confirm or moves an order that has ended."""
-    for state in ("accepted", "submitted", "dead", "confirmed", "cancelled", "withdrawn", "resolved"):
+    """Nothing that a page says resolves an attempt, permits a confirm or moves an order that has
+    ended.
+    """
+    for state in (
+        "accepted",
+        "submitted",
+        "dead",
+        "confirmed",
+        "cancelled",
+        "withdrawn",
+        "resolved",
+    ):
         for answer in (WHOLE, Pending(), Created(), PARTLY, None):
             order = replace(PENDING, state=state, send_by=START)
             assert page_trust.verdict(order, answer, START, wanted=True, hinted=False) == LEAVE
@@ -60,7 +93,12 @@ def test_an_order_that_is_to_be_asked_singly_is_left_alone_until_then():
 
 def test_a_created_that_may_be_older_than_the_pending_says_nothing():
     """The page may have been made before the confirm took effect."""
-    for since, expected in ((START - LAG - 1, CHECK), (START - LAG, LEAVE), (START + 1, LEAVE), (None, LEAVE)):
+    for since, expected in (
+        (START - LAG - 1, CHECK),
+        (START - LAG, LEAVE),
+        (START + 1, LEAVE),
+        (None, LEAVE),
+    ):
         order = replace(PENDING, pending_since=since)
         assert page_trust.verdict(order, Created(), START, wanted=True, hinted=False) == expected
 
@@ -68,7 +106,9 @@ def test_a_created_that_may_be_older_than_the_pending_says_nothing():
 def test_every_sixth_look_is_a_single_read():
     """So that a list that stands still delays an order, and no more."""
     looks = [
-        page_trust.verdict(replace(PENDING, snoozes=number), Pending(), START, wanted=True, hinted=False)
+        page_trust.verdict(
+            replace(PENDING, snoozes=number), Pending(), START, wanted=True, hinted=False
+        )
         for number in range(2 * LOOKS)
     ]
     assert looks == [*[TAKE] * (LOOKS - 1), CHECK] * 2
@@ -76,7 +116,9 @@ def test_every_sixth_look_is_a_single_read():
 
 def test_ends_are_taken_when_three_were_borne_out_and_one_in_fifty_is_still_checked():
     """Of a page that is not trusted yet, no more are checked than it takes."""
-    assert [page_trust.end_verdict(0, 0, checks) for checks in range(TRUST + 2)] == [CHECK] * TRUST + [LEAVE] * 2
+    assert [page_trust.end_verdict(0, 0, checks) for checks in range(TRUST + 2)] == [
+        CHECK
+    ] * TRUST + [LEAVE] * 2
     assert [page_trust.end_verdict(TRUST - 1, 0, checks) for checks in range(2)] == [CHECK, LEAVE]
     verdicts = [page_trust.end_verdict(TRUST, ends, 0) for ends in range(3 * CHECK_EVERY)]
     assert verdicts.count(CHECK) == 3
@@ -104,7 +146,9 @@ def test_ends_are_taken_when_three_were_borne_out_and_one_in_fifty_is_still_chec
     ],
 )
 def test_a_single_read_judges_the_page_before_it(policies, page, single, expected):
-    """An order goes from created by pending to its end and never back, so some of what differs has merely gone on."""
+    """An order goes from created by pending to its end and never back, so some of what differs has
+    merely gone on.
+    """
     order = replace(PENDING, page_says=page)
     assert page_trust.judged(order, single) == expected
     step = policies["relograde"].decide(order, Call(kind=READ, at=START), single, START)
@@ -114,7 +158,13 @@ def test_a_single_read_judges_the_page_before_it(policies, page, single, expecte
 def test_a_question_that_failed_judges_nothing(policies):
     """The order waits on for a single read, and for no page."""
     order = replace(PENDING, page_says="finished")
-    for answer in (Unknown("x"), Unknown("x", outage=True), Blocked("rate_limited"), NotFound(), Rejected("y")):
+    for answer in (
+        Unknown("x"),
+        Unknown("x", outage=True),
+        Blocked("rate_limited"),
+        NotFound(),
+        Rejected("y"),
+    ):
         step = policies["relograde"].decide(order, Call(kind=READ, at=START), answer, START)
         assert (step.page, step.order.page_says) == (None, "finished")
         assert policies["relograde"].waits_for(step.order) == ("recheck", 0.0)

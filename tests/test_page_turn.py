@@ -1,4 +1,6 @@
-"""A page's turn against a real ledger: when it comes, what it writes, and what it must leave alone."""
+"""A page's turn against a real ledger: when it comes, what it writes, and what it must leave
+alone.
+"""
 
 import logging
 from dataclasses import replace
@@ -12,7 +14,16 @@ from worker.ledger.lane_calls import PAGE, LaneCalls
 from worker.ledger.ledger import WAY
 from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
-from worker.rules.answers import Blocked, Confirmed, Created, Line, Pending, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Blocked,
+    Confirmed,
+    Created,
+    Line,
+    Pending,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from worker.rules.page_search import CREDIT, REST, Listing
 from worker.rules.page_search import PAGE as SIZE
 from worker.rules.page_trust import LAG, TRUST
@@ -25,7 +36,9 @@ FINISHED = Confirmed((Line("1", "finished", True),))
 
 
 class List:
-    """A supplier of pages: `orders` by id, newest first; `meanwhile` happens while a page is under way."""
+    """A supplier of pages: `orders` by id, newest first; `meanwhile` happens while a page is under
+    way.
+    """
 
     def __init__(self, clock):
         self.clock = clock
@@ -41,7 +54,9 @@ class List:
         if self.answer is not None:
             return self.answer
         shown = sorted(self.orders, key=lambda order_id: -self.created(order_id))
-        return {order_id: self.said(order_id) for order_id in shown[(page - 1) * SIZE : page * SIZE]}
+        return {
+            order_id: self.said(order_id) for order_id in shown[(page - 1) * SIZE : page * SIZE]
+        }
 
     def created(self, order_id):
         return self.orders[order_id].created_at.timestamp()
@@ -110,7 +125,7 @@ def says(shop, order_id, answer):
 IDS = [f"R{number}" for number in range(6)]
 
 
-# --- what a page writes -------------------------------------------------------------------------------------------
+# --- what a page writes ---------------------------------------------------------------------------
 
 
 def test_one_page_answers_for_all_that_are_due(ledger, rechecks, shop, pending, clock):
@@ -175,14 +190,20 @@ def test_one_end_in_fifty_is_checked_for_ever(ledger, rechecks, shop, pending, t
     assert order(ledger, ids[49]).page_says == "finished"
 
 
-def test_an_end_without_anything_to_deliver_is_asked_about(ledger, rechecks, shop, pending, trusted, clock):
+def test_an_end_without_anything_to_deliver_is_asked_about(
+    ledger, rechecks, shop, pending, trusted, clock
+):
     """A list may show less than a find: that is never `incomplete_delivery`."""
     pending(*IDS[:3])
     says(shop, "R0", Confirmed())
     says(shop, "R1", Confirmed((Line("1", "finished", False),)))
     clock.advance(20)
     rechecks.turn(*LANE)
-    assert [order(ledger, order_id).page_says for order_id in IDS[:3]] == ["finished", "finished", None]
+    assert [order(ledger, order_id).page_says for order_id in IDS[:3]] == [
+        "finished",
+        "finished",
+        None,
+    ]
     assert not order(ledger).incomplete
     assert turn(ledger, "R0", FINISHED) == "confirmed"
 
@@ -197,7 +218,8 @@ def test_created_permits_nothing(ledger, rechecks, shop, pending, trusted, clock
     assert {order(ledger, order_id).page_says for order_id in IDS[:3]} == {"created"}
     calls = []
     assert (
-        turn(ledger, "R0", lambda permit: calls.append(permit.call.kind) or Created()) == "read_created_while_pending"
+        turn(ledger, "R0", lambda permit: calls.append(permit.call.kind) or Created())
+        == "read_created_while_pending"
     )
     assert calls == ["read"]
 
@@ -214,7 +236,7 @@ def test_what_a_page_does_not_show_is_asked_singly(ledger, rechecks, shop, pendi
     assert lane(ledger)["pages"] == "on"
 
 
-# --- what it must leave alone ---------------------------------------------------------------------------------------
+# --- what it must leave alone ---------------------------------------------------------------------
 
 
 def test_a_step_in_hand_is_not_disturbed(ledger, rechecks, shop, pending, trusted, clock):
@@ -229,7 +251,11 @@ def test_a_step_in_hand_is_not_disturbed(ledger, rechecks, shop, pending, truste
     rechecks.turn(*LANE)
     for order_id, claimed in (("R0", before), ("R1", held["R1"])):
         raw = ledger.scripts.client.hgetall(ledger.scripts.key("relograde", "order", order_id))
-        assert (raw["claim"], raw["state"], raw["version"]) == (claimed.claim, "pending", str(claimed.order.version))
+        assert (raw["claim"], raw["state"], raw["version"]) == (
+            claimed.claim,
+            "pending",
+            str(claimed.order.version),
+        )
     assert {order(ledger, order_id).state for order_id in IDS[2:]} == {"confirmed"}
     recount(ledger)
 
@@ -245,17 +271,25 @@ def test_a_hint_while_a_page_is_under_way_is_not_lost(ledger, rechecks, shop, pe
     assert order(ledger, "R1").snoozes == 2
 
 
-def test_a_hint_before_a_page_is_not_answered_by_a_list_that_lags(ledger, rechecks, shop, pending, clock):
+def test_a_hint_before_a_page_is_not_answered_by_a_list_that_lags(
+    ledger, rechecks, shop, pending, clock
+):
     """`pending` is then asked about singly; an end is an end."""
     pending(*IDS)
     clock.advance(20)
     ledger.hint("relograde", "R0")
     rechecks.turn(*LANE)
-    assert (order(ledger).snoozes, order(ledger).page_says, order(ledger, "R1").snoozes) == (1, "pending", 2)
+    assert (order(ledger).snoozes, order(ledger).page_says, order(ledger, "R1").snoozes) == (
+        1,
+        "pending",
+        2,
+    )
     assert ledger.dispatch(*LANE, 9).picked == ["R0"]
 
 
-def test_a_step_that_ended_while_a_page_was_under_way_stands(ledger, rechecks, shop, pending, trusted, clock):
+def test_a_step_that_ended_while_a_page_was_under_way_stands(
+    ledger, rechecks, shop, pending, trusted, clock
+):
     """What it wrote is newer than the page's question, and is no contradiction."""
     pending(*IDS)
     clock.advance(20)
@@ -310,7 +344,7 @@ def test_after_a_restart_of_the_server_pages_go_on(ledger, rechecks, pending, cl
     assert {order(ledger, order_id).snoozes for order_id in IDS} == {2}
 
 
-# --- contradictions -------------------------------------------------------------------------------------------------
+# --- contradictions -------------------------------------------------------------------------------
 
 
 def errors(caplog):
@@ -325,7 +359,9 @@ def test_a_read_that_denies_a_page_puts_pages_off(ledger, rechecks, shop, pendin
     clock.advance(20)
     rechecks.turn(*LANE)
     claimed = ledger.claim("relograde", "R0")
-    permit = ledger.permit(claimed, ledger.policies["relograde"].next_call(claimed.order, claimed.now))
+    permit = ledger.permit(
+        claimed, ledger.policies["relograde"].next_call(claimed.order, claimed.now)
+    )
     step = ledger.policies["relograde"].decide(permit.order, permit.call, Pending(), ledger.time())
     written = ledger.write(permit.order, step, claim=claimed.claim)
     assert written.pages_off == "R0: a page said finished, a read denies it"
@@ -371,7 +407,7 @@ def test_a_list_that_lags_a_moment_is_no_liar(ledger, rechecks, shop, pending, c
     assert lane(ledger)["pages"] == "on"
 
 
-# --- pages that do not come ---------------------------------------------------------------------------------------
+# --- pages that do not come -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -385,8 +421,12 @@ def test_a_list_that_lags_a_moment_is_no_liar(ledger, rechecks, shop, pending, c
         (Blocked("forbidden"), 0.0, None),
     ],
 )
-def test_a_page_that_does_not_come(ledger, rechecks, shop, pending, paging, clock, answer, credit, cause):
-    """What is wrong with pages alone costs no order and no lane anything; an outage is the lane's."""
+def test_a_page_that_does_not_come(
+    ledger, rechecks, shop, pending, paging, clock, answer, credit, cause
+):
+    """What is wrong with pages alone costs no order and no lane anything; an outage is the
+    lane's.
+    """
     pending(*IDS)
     clock.advance(15 if credit == 0 else 20)
     before = {order_id: order(ledger, order_id) for order_id in IDS}
@@ -440,13 +480,15 @@ def test_pages_that_show_nothing_of_ours_are_given_up(ledger, rechecks, shop, pe
     assert all(order(ledger, order_id).snoozes > 5 for order_id in IDS)
 
 
-# --- when a page has its turn ---------------------------------------------------------------------------------------
+# --- when a page has its turn ---------------------------------------------------------------------
 
 
 @pytest.fixture
 def paging(ledger, clock):
     """Pages have answered for enough lately."""
-    ledger.scripts.client.hset(ledger.scripts.key("relograde", "lane", "-"), "paging_until", clock() + 1000)
+    ledger.scripts.client.hset(
+        ledger.scripts.key("relograde", "lane", "-"), "paging_until", clock() + 1000
+    )
 
 
 def test_a_page_is_tried_when_enough_are_due(ledger, pending, clock):
@@ -476,7 +518,9 @@ def test_a_page_is_given_to_one_dispatcher_and_comes_again_when_it_is_lost(ledge
     assert members(ledger, "relograde", "reserved", "-") == {}
     clock.advance(10)
     assert not ledger.dispatch(*LANE, 9).page, "one is under way"
-    assert not ledger.scripts.client.hexists(ledger.scripts.key("relograde", "lane", "-"), "page_turns")
+    assert not ledger.scripts.client.hexists(
+        ledger.scripts.key("relograde", "lane", "-"), "page_turns"
+    )
     clock.advance(60)
     assert ledger.dispatch(*LANE, 9).page, "its process is dead"
 
@@ -547,7 +591,9 @@ def confirms(ledger, number, prefix="C"):
 
 
 def test_a_page_has_the_turn_of_one_re_check_in_ten(ledger, pending, paging, clock):
-    """The turns that follow are kept for the next pages, twelve seconds apart, and their calls with them."""
+    """The turns that follow are kept for the next pages, twelve seconds apart, and their calls with
+    them.
+    """
     pending(*IDS)
     clock.advance(70)
     confirms(ledger, 60)
@@ -587,12 +633,17 @@ def test_what_no_page_answers_has_every_second_turn(ledger, pending, paging, clo
     pending(*IDS)
     clock.advance(70)
     before = order(ledger)
-    ledger.write(before, Step(order=replace(before, page_says="finished"), event="page_says_finished"))
+    ledger.write(
+        before, Step(order=replace(before, page_says="finished"), event="page_says_finished")
+    )
     confirms(ledger, 60)
     found = []
     for _ in range(4):
         dispatched = ledger.dispatch(*LANE, 10)
-        found += [("page" if dispatched.page else None), *("R0" for one in dispatched.picked if one == "R0")]
+        found += [
+            ("page" if dispatched.page else None),
+            *("R0" for one in dispatched.picked if one == "R0"),
+        ]
         ledger.scripts.client.delete(ledger.scripts.key("relograde", "reserved", "-"))
         clock.advance(12)
     assert "R0" in found
@@ -601,7 +652,11 @@ def test_what_no_page_answers_has_every_second_turn(ledger, pending, paging, clo
 
 def test_the_settings_say_whether_pages_are_used(environment):
     """Only where there is a budget to be saved, and never at Logitrail, which has no list."""
-    for batch, per_minute, expected in (("on", "50", True), ("off", "50", False), ("on", "0", False)):
+    for batch, per_minute, expected in (
+        ("on", "50", True),
+        ("off", "50", False),
+        ("on", "0", False),
+    ):
         environment.setenv("RELOGRADE_BATCH_RECHECK", batch)
         environment.setenv("RELOGRADE_CALLS_PER_MINUTE", per_minute)
         limits = registry.limits(settings.load())

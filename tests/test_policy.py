@@ -1,4 +1,6 @@
-"""The policy as a table: what each answer makes of an order, and each boundary of the clock, one second either side."""
+"""The policy as a table: what each answer makes of an order, and each boundary of the clock, one
+second either side.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +24,17 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.rules.policy import CONFIRM, DAY, HOST_STAYS, NOTICE, READ, SEND_WINDOW, Call, Policy, Step
+from worker.rules.policy import (
+    CONFIRM,
+    DAY,
+    HOST_STAYS,
+    NOTICE,
+    READ,
+    SEND_WINDOW,
+    Call,
+    Policy,
+    Step,
+)
 
 NOW = START
 RELOGRADE = Policy(rules("relograde"))
@@ -66,12 +78,20 @@ def relograde(**changed):
 
 
 def logitrail(**changed):
-    given = {"supplier": "logitrail", "order_id": "L1", "reference": "r", "accepted_at": NOW - 100, "due_at": NOW - 1}
+    given = {
+        "supplier": "logitrail",
+        "order_id": "L1",
+        "reference": "r",
+        "accepted_at": NOW - 100,
+        "due_at": NOW - 1,
+    }
     return Order(**{**given, **changed})
 
 
 def sent(order, at=NOW, older=None, **changed):
-    """The order as the permit of a confirm at `at` leaves it: its intent is written, and it has no answer yet."""
+    """The order as the permit of a confirm at `at` leaves it: its intent is written, and it has no
+    answer yet.
+    """
     given = {
         "state": "submitted", "attempts": order.attempts + 1, "send_by": at + SEND_WINDOW, "last_sent_at": at,
         "older_send_by": older, "host_since": order.host_since or at,
@@ -84,7 +104,9 @@ def call(kind=CONFIRM, at=NOW, **changed):
 
 
 def decide(order, answer, kind=CONFIRM, now=NOW, at=None, **changed):
-    return POLICIES[order.supplier].decide(order, call(kind, now if at is None else at, **changed), answer, now)
+    return POLICIES[order.supplier].decide(
+        order, call(kind, now if at is None else at, **changed), answer, now
+    )
 
 
 SENT = sent(relograde())
@@ -302,12 +324,16 @@ LOGITRAIL_NOTICE = {name: replace(row, kind=NOTICE) for name, row in LOGITRAIL_N
 
 
 def cases(rows):
-    return pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in rows.items()])
+    return pytest.mark.parametrize(
+        "row", [pytest.param(row, id=name) for name, row in rows.items()]
+    )
 
 
 @cases(RELOGRADE_CONFIRM)
 def test_a_confirm_at_relograde(row):
-    """Every row of the dossier's table of Relograde's answers (suppliers.md 3.1) as design 6 wants it."""
+    """Every row of the dossier's table of Relograde's answers (suppliers.md 3.1) as design 6 wants
+    it.
+    """
     check(row, decide(row.order, row.answer))
 
 
@@ -329,7 +355,7 @@ def test_a_webhook_of_logitrail(row):
     check(row, decide(row.order, row.answer, NOTICE, at=0.0))
 
 
-# --- every pair ----------------------------------------------------------------------------------------------------
+# --- every pair -----------------------------------------------------------------------------------
 
 
 def every_order():
@@ -337,9 +363,18 @@ def every_order():
         for state in STATES:
             if state == "pending" and make is logitrail:
                 continue
-            letter = {"reason": "gave_up", "letter": "gave_up", "letter_at": NOW - 5} if state == "dead" else {}
+            letter = (
+                {"reason": "gave_up", "letter": "gave_up", "letter_at": NOW - 5}
+                if state == "dead"
+                else {}
+            )
             ended = {"ended_at": NOW - 60, "due_at": None} if state in ENDED else {}
-            plain = make(state=state, **letter, **ended, pending_since=NOW - 9 if state == "pending" else None)
+            plain = make(
+                state=state,
+                **letter,
+                **ended,
+                pending_since=NOW - 9 if state == "pending" else None,
+            )
             if state == "submitted":
                 yield from (sent(plain), sent(plain, older=NOW - 195))
             else:
@@ -357,23 +392,33 @@ PAIRS = [
 
 
 def test_every_pair_has_a_step():
-    """(state x answer x call) is total: a step comes out, an open order has a next look, a dead one its reason (1)."""
+    """(state x answer x call) is total: a step comes out, an open order has a next look, a dead one
+    its reason (1).
+    """
     for order, kind, answer in PAIRS:
         step = decide(order, answer, kind)
         after = step.order
         assert isinstance(step, Step)
         assert after.state in STATES
         assert after.state not in OPEN or after.due_at is not None, (order.state, kind, answer)
-        assert (after.state == "dead") == (after.reason is not None and after.letter == after.reason)
+        assert (after.state == "dead") == (
+            after.reason is not None and after.letter == after.reason
+        )
         assert after.letter is None or after.letter in REASONS
         assert order.state not in ENDED or after.state in (order.state, "cancelled")
 
 
 def test_what_is_unresolved_is_only_resolved_by_an_answer_that_says_so():
-    """An older attempt stays unresolved until an end, a pending, or a `created` read after its settle time (3)."""
+    """An older attempt stays unresolved until an end, a pending, or a `created` read after its
+    settle time (3).
+    """
     settles = (Confirmed, Pending, Cancelled)
     for order, kind, answer in PAIRS:
-        if order.state in OPEN and (order.older_send_by or order.suspect_at) and not isinstance(answer, settles):
+        if (
+            order.state in OPEN
+            and (order.older_send_by or order.suspect_at)
+            and not isinstance(answer, settles)
+        ):
             step = decide(order, answer, kind)
             assert step.order.unresolved or step.order.inferred, (order, kind, answer)
             assert step.order.state in ("submitted", "dead", "confirmed") or order.suspect_at
@@ -398,27 +443,41 @@ def test_a_refused_question_leaves_the_state_alone(order, answer):
 def test_every_state_has_a_next_call(policy, state):
     """`next_call` is total: a call that the state allows, or a step that needs none."""
     make = relograde if policy is RELOGRADE else logitrail
-    plan = policy.next_call(make(state=state, send_by=NOW - 100 if state == "submitted" else None), NOW)
-    expected = {"accepted": CONFIRM, "submitted": READ, "pending": READ, "dead": READ, "cancelled": READ}
+    plan = policy.next_call(
+        make(state=state, send_by=NOW - 100 if state == "submitted" else None), NOW
+    )
+    expected = {
+        "accepted": CONFIRM,
+        "submitted": READ,
+        "pending": READ,
+        "dead": READ,
+        "cancelled": READ,
+    }
     if policy is LOGITRAIL:
         expected = {"accepted": CONFIRM, "submitted": CONFIRM}
     assert (plan.kind if isinstance(plan, Call) else None) == expected.get(state)
 
 
-# --- a walk over what can really happen ----------------------------------------------------------------------------
+# --- a walk over what can really happen -----------------------------------------------------------
 
 WIRE = {
     ("relograde", CONFIRM): [a for a in ANSWERS if a not in (CREATED, TRACKED, NOT_PASSIVE)],
-    ("relograde", READ): [a for a in ANSWERS if not isinstance(a, Rejected) and a not in (TRACKED, REFUSED)],
+    ("relograde", READ): [
+        a for a in ANSWERS if not isinstance(a, Rejected) and a not in (TRACKED, REFUSED)
+    ],
     ("logitrail", CONFIRM): [
-        a for a in ANSWERS if not isinstance(a, Pending | Created | Cancelled) and a not in (REFUSED, FINISHED)
+        a
+        for a in ANSWERS
+        if not isinstance(a, Pending | Created | Cancelled) and a not in (REFUSED, FINISHED)
     ],
     ("logitrail", NOTICE): [TRACKED, Confirmed(), Cancelled()],
 }
 
 
 class Walk:
-    """One order on its way: the permit and the clock as the ledger has them, and what must hold at each step."""
+    """One order on its way: the permit and the clock as the ledger has them, and what must hold at
+    each step.
+    """
 
     def __init__(self, order):
         self.order, self.now, self.policy = order, NOW, POLICIES[order.supplier]
@@ -441,11 +500,15 @@ class Walk:
             assert step.tells == (("order.dead_lettered", None),) or before.state == "dead"
 
     def learn(self, plan, answer):
-        """A book of our own of what may have been sent, kept from the design and not from the record."""
+        """A book of our own of what may have been sent, kept from the design and not from the
+        record.
+        """
         refused = isinstance(answer, Unavailable | Blocked | NotFound)
         refused = refused or (isinstance(answer, Rejected) and answer.certain)
         settled = plan.at > max(self.maybe_sent, default=0.0) + self.policy.rules.settle
-        if isinstance(answer, Confirmed | Pending | Cancelled) or (isinstance(answer, Created) and settled):
+        if isinstance(answer, Confirmed | Pending | Cancelled) or (
+            isinstance(answer, Created) and settled
+        ):
             self.maybe_sent = []
         elif refused and plan.kind == CONFIRM:
             self.maybe_sent.pop()
@@ -454,12 +517,16 @@ class Walk:
         if plan.kind != CONFIRM:
             return self.order
         order, last = self.order, self.policy.last_safe_moment(self.order)
-        assert order.state in ("accepted", "submitted"), "invariant 3: never in state pending, never when it has ended"
+        assert order.state in ("accepted", "submitted"), (
+            "invariant 3: never in state pending, never when it has ended"
+        )
         assert last is None or self.now <= last, "invariant 6: never after the last safe moment"
         assert bool(self.maybe_sent) == order.unresolved
         if self.maybe_sent:
             assert order.supplier == "logitrail", "invariant 3: ask before repeat"
-            assert self.now > self.policy.settled_at(order), "invariant 3: only after the settle time"
+            assert self.now > self.policy.settled_at(order), (
+                "invariant 3: only after the settle time"
+            )
             assert not plan.details, "the question has an empty body"
             if order.host_since is not None and self.now - order.host_since < HOST_STAYS:
                 assert plan.host == order.host, "the same host for ten minutes"
@@ -473,7 +540,9 @@ class Walk:
 
     def apply(self, step, before):
         after = step.order
-        assert after.state not in OPEN or after.due_at is not None, "invariant 1: an open order has a next look"
+        assert after.state not in OPEN or after.due_at is not None, (
+            "invariant 1: an open order has a next look"
+        )
         if after.unresolved and after.state in OPEN:
             assert after.state == "submitted" or after.suspect_at is not None
         if after.state == "submitted":
@@ -486,7 +555,9 @@ class Walk:
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data(), supplier=st.sampled_from(["relograde", "logitrail"]), details=st.booleans())
 def test_no_way_of_an_order_breaks_an_invariant(data, supplier, details):
-    """Whatever the supplier answers, and a person requeues: invariants 1, 3 and 6 hold at every step."""
+    """Whatever the supplier answers, and a person requeues: invariants 1, 3 and 6 hold at every
+    step.
+    """
     make = relograde if supplier == "relograde" else logitrail
     suspect = data.draw(st.sampled_from([None, None, NOW - 1]))
     walk = Walk(make(details=details and supplier == "logitrail", suspect_at=suspect))
@@ -504,12 +575,16 @@ def test_no_way_of_an_order_breaks_an_invariant(data, supplier, details):
         )
 
 
-# --- the clock, one second either side -----------------------------------------------------------------------------
+# --- the clock, one second either side ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("at", "may"), [(LAST - 1, True), (LAST, True), (LAST + 1, False), (DEADLINE + 1, False)])
+@pytest.mark.parametrize(
+    ("at", "may"), [(LAST - 1, True), (LAST, True), (LAST + 1, False), (DEADLINE + 1, False)]
+)
 def test_no_confirm_after_the_last_safe_moment(at, may):
-    """The last safe moment is the deadline less the margin; after it an order that nothing was sent for is dead (6)."""
+    """The last safe moment is the deadline less the margin; after it an order that nothing was sent
+    for is dead (6).
+    """
     plan = RELOGRADE.next_call(relograde(), at)
     if may:
         assert plan == Call(kind=CONFIRM)
@@ -521,11 +596,15 @@ def test_no_confirm_after_the_last_safe_moment(at, may):
 @pytest.mark.parametrize("at", [LAST + 1, DEADLINE - 1, DEADLINE + 1])
 @pytest.mark.parametrize("order", [ASKED, relograde(suspect_at=NOW), relograde(must_ask=True)])
 def test_an_unresolved_order_is_asked_about_after_its_deadline(at, order):
-    """Unresolved, suspected or requeued: the deadline alone does not kill it, a read comes first (6, 8)."""
+    """Unresolved, suspected or requeued: the deadline alone does not kill it, a read comes first
+    (6, 8).
+    """
     assert RELOGRADE.next_call(order, at) == Call(kind=READ)
 
 
-@pytest.mark.parametrize(("at", "state"), [(LAST - 1, "accepted"), (LAST, "accepted"), (LAST + 1, "dead")])
+@pytest.mark.parametrize(
+    ("at", "state"), [(LAST - 1, "accepted"), (LAST, "accepted"), (LAST + 1, "dead")]
+)
 def test_a_settled_created_after_the_last_safe_moment_is_a_missed_deadline(at, state):
     """Known as not confirmed, and too late to confirm: dead, `deadline_missed`."""
     step = decide(sent(relograde(), LAST - 500), CREATED, READ, now=at)
@@ -548,7 +627,9 @@ def test_created_is_believed_only_from_a_read_sent_after_the_settle_time(after, 
 @pytest.mark.parametrize(("after", "resolved"), [(-1, False), (0, False), (1, True)])
 def test_a_suspect_is_cleared_one_settle_time_after_the_restart(after, resolved):
     """What the server forgot counts as possibly sent until a read one settle time later (2)."""
-    step = decide(relograde(suspect_at=NOW), CREATED, READ, now=NOW + SETTLE + 5, at=NOW + SETTLE + after)
+    step = decide(
+        relograde(suspect_at=NOW), CREATED, READ, now=NOW + SETTLE + 5, at=NOW + SETTLE + after
+    )
     assert step.order.unresolved is not resolved
 
 
@@ -579,12 +660,16 @@ def test_a_suspected_order_without_a_host_is_asked_at_the_first():
 
 @pytest.mark.parametrize(("order", "host"), [(FIRST, 1), (replace(FIRST, host=1), 0), (SECOND, 0)])
 def test_a_host_that_cannot_be_reached_is_changed_unless_something_is_unresolved(order, host):
-    """Nothing was sent, so the other host may be tried at once; a question stays where the attempt went."""
+    """Nothing was sent, so the other host may be tried at once; a question stays where the attempt
+    went.
+    """
     assert decide(order, Unavailable()).order.host == host
 
 
 def test_details_go_with_every_confirm_until_one_is_unresolved():
-    """And whether they were applied is told: true, false, or null where there were none or a webhook spoke."""
+    """And whether they were applied is told: true, false, or null where there were none or a
+    webhook spoke.
+    """
     order = logitrail(details=True)
     assert LOGITRAIL.next_call(order, NOW).details
     assert decide(sent(order), TRACKED, details=True).order.details_applied is True
@@ -622,7 +707,11 @@ def test_pending_too_long_is_read_daily_when_the_last_read_failed_too(answer):
 
 
 OVERDUE = relograde(
-    state="dead", reason="pending_too_long", letter="pending_too_long", letter_at=NOW, pending_since=NOW - WEEK
+    state="dead",
+    reason="pending_too_long",
+    letter="pending_too_long",
+    letter_at=NOW,
+    pending_since=NOW - WEEK,
 )
 
 
@@ -639,7 +728,9 @@ def test_a_letter_of_pending_too_long_keeps_being_read(answer):
     assert step.order.due_at <= NOW + DAY
 
 
-@pytest.mark.parametrize(("order", "ends"), [(relograde(state="cancelled"), None), (OVERDUE, NOW + DAY)])
+@pytest.mark.parametrize(
+    ("order", "ends"), [(relograde(state="cancelled"), None), (OVERDUE, NOW + DAY)]
+)
 def test_reads_of_an_order_that_is_not_open_end_after_six_that_failed(order, ends):
     """A follow-up is no endless retry; one that was pending too long is still read once a day."""
     for failed in range(5):
@@ -658,8 +749,12 @@ def test_a_403_on_one_orders_question_is_asked_again_while_others_pass():
 
 
 def test_a_pending_order_may_be_found_pending_while_it_is_dead():
-    """A dead order that the supplier still works on stays dead for the human, and is looked at on the schedule."""
-    dead = relograde(state="dead", reason="unrecognised_answer", letter="unrecognised_answer", letter_at=NOW)
+    """A dead order that the supplier still works on stays dead for the human, and is looked at on
+    the schedule.
+    """
+    dead = relograde(
+        state="dead", reason="unrecognised_answer", letter="unrecognised_answer", letter_at=NOW
+    )
     step = decide(dead, PENDING, READ)
     assert (step.order.state, step.order.due_at, step.tells) == ("dead", NOW + 15, ())
 
@@ -667,7 +762,12 @@ def test_a_pending_order_may_be_found_pending_while_it_is_dead():
 GIVES_UP = [
     (logitrail(accepted_at=NOW), NOW + GIVE_UP, Unavailable(), "gave_up"),
     (sent(logitrail(accepted_at=NOW)), NOW + GIVE_UP, TIMEOUT, "outcome_unknown"),
-    (sent(logitrail(accepted_at=NOW - GIVE_UP, requeued_at=NOW)), NOW + GIVE_UP, TIMEOUT, "outcome_unknown"),
+    (
+        sent(logitrail(accepted_at=NOW - GIVE_UP, requeued_at=NOW)),
+        NOW + GIVE_UP,
+        TIMEOUT,
+        "outcome_unknown",
+    ),
     (sent(logitrail(accepted_at=NOW)), NOW + GIVE_UP, UNRECOGNISED, "outcome_unknown"),
     (sent(relograde()), DEADLINE + DAY, TIMEOUT, "outcome_unknown"),
     (sent(relograde(requeued_at=DEADLINE + 9)), DEADLINE + 9 + DAY, TIMEOUT, "outcome_unknown"),
@@ -677,16 +777,22 @@ GIVES_UP = [
 @pytest.mark.parametrize(("order", "at", "answer", "reason"), GIVES_UP)
 @pytest.mark.parametrize("after", [-1, 0, 1])
 def test_the_question_is_given_up_when_its_time_is_over(order, at, answer, reason, after):
-    """Logitrail: LOGITRAIL_GIVE_UP_SECONDS from acceptance or requeue; Relograde: a day after the deadline."""
+    """Logitrail: LOGITRAIL_GIVE_UP_SECONDS from acceptance or requeue; Relograde: a day after the
+    deadline.
+    """
     kind = READ if order.supplier == "relograde" else CONFIRM
     step = decide(order, answer, kind, now=at + after)
-    assert step.order.state == ("dead" if after >= 0 else order.state if kind == READ else step.order.state)
+    assert step.order.state == (
+        "dead" if after >= 0 else order.state if kind == READ else step.order.state
+    )
     assert step.order.reason == (reason if after >= 0 else None)
     assert after < 0 or step.order.unresolved == (reason == "outcome_unknown")
 
 
 def test_a_question_about_an_order_that_was_never_sent_is_given_up_too():
-    """A requeued order with nothing unresolved does not stay open for ever when reads fail after its deadline (6)."""
+    """A requeued order with nothing unresolved does not stay open for ever when reads fail after
+    its deadline (6).
+    """
     order = relograde(must_ask=True, requeued_at=DEADLINE)
     step = decide(order, TIMEOUT, READ, now=DEADLINE + 2 * DAY)
     assert step.order.state == "dead"
@@ -710,7 +816,9 @@ CLIPS = [
 @pytest.mark.parametrize(("left", "failures", "wait"), CLIPS)
 @pytest.mark.parametrize("unresolved", [False, True])
 def test_retries_are_clipped_so_that_one_last_confirm_can_leave(left, failures, wait, unresolved):
-    """RETRY_SECONDS, the last repeats; a look that would come too late comes five seconds before it is too late (6)."""
+    """RETRY_SECONDS, the last repeats; a look that would come too late comes five seconds before it
+    is too late (6).
+    """
     now = LAST - left
     order = sent(relograde(failures=failures), now, older=now - 100 if unresolved else None)
     step = decide(order, Unavailable(), now=now)
@@ -720,7 +828,9 @@ def test_retries_are_clipped_so_that_one_last_confirm_can_leave(left, failures, 
 
 @pytest.mark.parametrize("answer", [Unavailable(), NotFound()], ids=["not sent", "not found"])
 def test_a_confirm_that_failed_across_the_last_safe_moment_is_dead_at_once(answer):
-    """Nothing is unresolved and it is too late: there is nothing to wait for, least of all a backoff (6)."""
+    """Nothing is unresolved and it is too late: there is nothing to wait for, least of all a
+    backoff (6).
+    """
     step = decide(sent(relograde(failures=5), LAST - 1), answer, now=LAST + 1)
     assert step.order.reason == "deadline_missed" or step.order.due_at <= LAST + 1
 
@@ -741,7 +851,11 @@ def test_a_pending_order_is_looked_at_on_the_schedule_and_spends_no_attempt(snoo
     order = replace(WAITING, snoozes=snoozes, lines=[{"tag": "2", "status": "pending", "deliverable": False,
                                                       "expires_at": None, "sealed": None}])  # fmt: skip
     step = decide(order, PENDING, READ)
-    assert (step.order.due_at, step.order.snoozes, step.order.attempts) == (NOW + wait, snoozes + 1, order.attempts)
+    assert (step.order.due_at, step.order.snoozes, step.order.attempts) == (
+        NOW + wait,
+        snoozes + 1,
+        order.attempts,
+    )
 
 
 def test_a_pending_order_is_told_again_only_when_more_lines_are_finished():
@@ -755,7 +869,9 @@ def test_a_pending_order_is_told_again_only_when_more_lines_are_finished():
 
 
 def test_a_cancelled_order_is_read_again_after_a_quarter_of_an_hour_and_a_day():
-    """While lines are unsettled; changes are told with `order.updated`, and after the second look there is none."""
+    """While lines are unsettled; changes are told with `order.updated`, and after the second look
+    there is none.
+    """
     unsettled = Cancelled(lines=(DONE, OPEN_LINE))
     order = decide(ASKED, unsettled, READ).order
     assert order.due_at == NOW + 900
@@ -785,7 +901,9 @@ def test_an_earlier_creation_moves_the_deadline_and_a_later_one_does_not():
         shown = datetime.fromtimestamp(order.created_at + shift, UTC)
         step = decide(order, Created(created_at=shown), READ)
         assert step.order.deadline_at == DEADLINE - moved
-    without = decide(replace(ASKED, created_at=None), Created(created_at=datetime.fromtimestamp(1, UTC)), READ)
+    without = decide(
+        replace(ASKED, created_at=None), Created(created_at=datetime.fromtimestamp(1, UTC)), READ
+    )
     assert without.order.deadline_at == DEADLINE
 
 
@@ -797,18 +915,28 @@ def test_an_earlier_creation_can_make_it_too_late():
 
 
 def test_the_truth_wins_over_the_clock_and_over_a_letter():
-    """A finished order found after the deadline, or dead, is confirmed, and its letter closes (5)."""
-    dead = relograde(state="dead", reason="deadline_missed", letter="deadline_missed", letter_at=NOW)
+    """A finished order found after the deadline, or dead, is confirmed, and its letter closes
+    (5).
+    """
+    dead = relograde(
+        state="dead", reason="deadline_missed", letter="deadline_missed", letter_at=NOW
+    )
     for order in (dead, ASKED):
         after = decide(order, FINISHED, READ, now=DEADLINE + 9 * DAY)
-        assert (after.order.state, after.order.reason, after.order.letter) == ("confirmed", None, None)
+        assert (after.order.state, after.order.reason, after.order.letter) == (
+            "confirmed",
+            None,
+            None,
+        )
         assert after.order.ended_at == DEADLINE + 9 * DAY
         assert after.tells == (("order.confirmed", None),)
 
 
 def test_incomplete_for_a_dead_order_leaves_it_dead():
     """Finished without anything to deliver is no proof."""
-    dead = relograde(state="dead", reason="deadline_missed", letter="deadline_missed", letter_at=NOW)
+    dead = relograde(
+        state="dead", reason="deadline_missed", letter="deadline_missed", letter_at=NOW
+    )
     step = decide(dead, INCOMPLETE, READ)
     assert (step.order.state, step.order.reason) == ("dead", "deadline_missed")
 
@@ -835,7 +963,9 @@ def test_a_contradiction_needs_a_refusal():
 
 @pytest.mark.parametrize("answer", [UNRECOGNISED, EXPIRED, FUNDS], ids=lambda answer: answer.reason)
 def test_a_rejection_is_judged_after_the_read(answer):
-    """While an attempt is unresolved a rejection is kept as the verdict; a settled `created` lets it die of that."""
+    """While an attempt is unresolved a rejection is kept as the verdict; a settled `created` lets
+    it die of that.
+    """
     asked = decide(replace(TWICE, requeued_at=None), answer).order
     assert RELOGRADE.next_call(asked, NOW) == Call(kind=READ)
     assert decide(asked, CREATED, READ, now=NOW + 1, at=NOW - 170).order.state == "submitted"
@@ -854,7 +984,7 @@ def test_expired_after_attempts_without_effect_is_read_first():
     assert again.reason == "order_expired", "asked already"
 
 
-# --- not the order's fault -----------------------------------------------------------------------------------------
+# --- not the order's fault ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -889,20 +1019,28 @@ def test_an_answer_about_the_order_clears_what_was_held_against_it(mark, answer)
 
 
 def test_a_rejection_clears_a_not_found_too():
-    """Who refuses an order has found it: the next not-found is a first one, and the finding was the order's own (7)."""
+    """Who refuses an order has found it: the next not-found is a first one, and the finding was the
+    order's own (7).
+    """
     order = decide(sent(relograde(not_found_at=NOW - 9, attempts=1)), EXPIRED).order
     later = decide(order, NotFound(), READ, now=NOW + 5, found_at=NOW)
     assert later.order.state == "accepted"
 
 
 def test_a_not_found_clears_a_403():
-    """A call that was let in ends the suspicion that this order is denied: a second 403 much later is a first (7)."""
+    """A call that was let in ends the suspicion that this order is denied: a second 403 much later
+    is a first (7).
+    """
     order = decide(sent(relograde(denied_at=NOW - 9)), NotFound()).order
-    later = decide(sent(order, NOW + 9000), Blocked("forbidden"), now=NOW + 9000, passed_at=NOW + 8000)
+    later = decide(
+        sent(order, NOW + 9000), Blocked("forbidden"), now=NOW + 9000, passed_at=NOW + 8000
+    )
     assert later.order.state == "accepted"
 
 
-@pytest.mark.parametrize("answer", [Blocked("unauthorized"), Blocked("rate_limited", 9.0), Blocked("forbidden")])
+@pytest.mark.parametrize(
+    "answer", [Blocked("unauthorized"), Blocked("rate_limited", 9.0), Blocked("forbidden")]
+)
 def test_a_blocked_call_moves_no_backoff(answer):
     """The lane is held; the order stays due as it was (7)."""
     step = decide(sent(relograde(failures=2)), answer)
@@ -910,22 +1048,37 @@ def test_a_blocked_call_moves_no_backoff(answer):
     assert step.retry_after == answer.retry_after
 
 
-# --- letters beside an ended order ---------------------------------------------------------------------------------
+# --- letters beside an ended order ----------------------------------------------------------------
 
 
 def test_an_inferred_order_without_tracking_gets_a_letter_beside_it():
-    """After LOGITRAIL_GIVE_UP_SECONDS; the order stays confirmed, and the webhook closes the letter."""
+    """After LOGITRAIL_GIVE_UP_SECONDS; the order stays confirmed, and the webhook closes the
+    letter.
+    """
     plan = LOGITRAIL.next_call(INFERRED, NOW + 9)
-    assert (plan.order.state, plan.order.letter, plan.order.due_at) == ("confirmed", "tracking_missing", None)
+    assert (plan.order.state, plan.order.letter, plan.order.due_at) == (
+        "confirmed",
+        "tracking_missing",
+        None,
+    )
     assert plan.tells == (("order.dead_lettered", "tracking_missing"),)
     closed = decide(plan.order, TRACKED, NOTICE)
-    assert (closed.order.letter, closed.order.inferred, closed.order.tracking_code) == (None, False, "T1")
-    assert LOGITRAIL.next_call(replace(INFERRED, tracking_code="T1"), NOW + 9).event == "nothing_to_ask"
+    assert (closed.order.letter, closed.order.inferred, closed.order.tracking_code) == (
+        None,
+        False,
+        "T1",
+    )
+    assert (
+        LOGITRAIL.next_call(replace(INFERRED, tracking_code="T1"), NOW + 9).event
+        == "nothing_to_ask"
+    )
 
 
 @pytest.mark.parametrize("state", ["withdrawn", "resolved"])
 def test_proof_for_a_withdrawn_or_resolved_order_is_told_with_a_letter_once(state):
-    """`order.updated`, and a dead letter `contradictory_answers` beside it; the same proof again is silent."""
+    """`order.updated`, and a dead letter `contradictory_answers` beside it; the same proof again is
+    silent.
+    """
     first = decide(replace(GONE, state=state), TRACKED, NOTICE)
     assert (first.order.state, first.order.letter) == (state, "contradictory_answers")
     assert first.tells == (("order.updated", "contradictory_answers"),)
@@ -936,11 +1089,21 @@ def test_proof_for_a_withdrawn_or_resolved_order_is_told_with_a_letter_once(stat
 
 @pytest.mark.parametrize("state", ["withdrawn", "resolved"])
 def test_proof_gets_its_letter_although_the_order_was_contradictory_before(state):
-    """Refused and yet created, then taken back or resolved, then finished: a human must hear of it."""
+    """Refused and yet created, then taken back or resolved, then finished: a human must hear of
+    it.
+    """
     dead = relograde(
-        state="dead", reason="contradictory_answers", letter="contradictory_answers", letter_at=NOW, contradictions=3
+        state="dead",
+        reason="contradictory_answers",
+        letter="contradictory_answers",
+        letter_at=NOW,
+        contradictions=3,
     )
-    closed = interventions.resolve(dead, NOW, "n") if state == "resolved" else interventions.withdraw(dead, NOW)
+    closed = (
+        interventions.resolve(dead, NOW, "n")
+        if state == "resolved"
+        else interventions.withdraw(dead, NOW)
+    )
     assert closed.order.state == state
     assert decide(closed.order, FINISHED, READ).order.letter == "contradictory_answers"
 
@@ -953,7 +1116,9 @@ def test_a_repeated_cancellation_of_a_proven_order_is_told_once():
 
 
 def test_an_order_waits_by_its_last_safe_moment_or_its_time_to_give_up():
-    """Confirms and questions rank by deadline, re-checks by the time until which they wait for a page, if they do."""
+    """Confirms and questions rank by deadline, re-checks by the time until which they wait for a
+    page, if they do.
+    """
     assert RELOGRADE.waits_for(relograde()) == ("confirm", LAST)
     assert RELOGRADE.waits_for(relograde(must_ask=True)) == ("ask", LAST)
     assert RELOGRADE.waits_for(ASKED) == ("ask", LAST)
@@ -970,7 +1135,9 @@ def test_an_order_waits_by_its_last_safe_moment_or_its_time_to_give_up():
 def test_what_is_shown_is_kept():
     """Lines by tag with their expiry and sealed form; what was deliverable stays so."""
     until = datetime(2027, 1, 1, tzinfo=UTC)
-    first = decide(ASKED, Pending(lines=(Line("1", "finished", True, until, "sealed"), OPEN_LINE)), READ).order
+    first = decide(
+        ASKED, Pending(lines=(Line("1", "finished", True, until, "sealed"), OPEN_LINE)), READ
+    ).order
     second = decide(first, FINISHED, READ).order
     assert second.lines[0] == {
         "tag": "1", "status": "finished", "deliverable": True, "expires_at": until.timestamp(), "sealed": "sealed",

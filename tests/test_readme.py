@@ -11,7 +11,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_settings_table_is_the_generated_one() -> None:
     """The table between the markers is what `python -m worker.settings` prints."""
-    shown = re.search(r"<!-- settings: python -m worker.settings -->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)
+    shown = re.search(
+        r"<!-- settings: python -m worker.settings -->\n(.*?)\n<!-- /settings -->",
+        README,
+        re.DOTALL,
+    )
     assert shown is not None
     assert shown[1] == table()
 

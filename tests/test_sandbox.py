@@ -1,4 +1,6 @@
-"""The sandbox against `suppliers.md`: a stand-in that is kinder than the supplier would prove nothing."""
+"""The sandbox against `suppliers.md`: a stand-in that is kinder than the supplier would prove
+nothing.
+"""
 
 import json
 import re
@@ -32,11 +34,18 @@ def sandbox(server: Sandbox) -> Sandbox:
     return server
 
 
-def relograde(sandbox: Sandbox, method: str, path: str, key: str = "sandbox-key", **more: Any) -> requests.Response:
+def relograde(
+    sandbox: Sandbox, method: str, path: str, key: str = "sandbox-key", **more: Any
+) -> requests.Response:
     url = f"{sandbox.relograde_url}/api/1.02/{path}"
     headers = {"Authorization": f"Bearer {key}"}
     return requests.request(
-        method, url, headers=headers, timeout=more.pop("timeout", PATIENCE), allow_redirects=False, **more
+        method,
+        url,
+        headers=headers,
+        timeout=more.pop("timeout", PATIENCE),
+        allow_redirects=False,
+        **more,
     )
 
 
@@ -48,7 +57,9 @@ def find(sandbox: Sandbox, order: dict[str, Any], **more: Any) -> requests.Respo
     return relograde(sandbox, "GET", f"order/{order['order_id']}", **more)
 
 
-def logitrail(sandbox: Sandbox, method: str, path: str, host: int = 1, **more: Any) -> requests.Response:
+def logitrail(
+    sandbox: Sandbox, method: str, path: str, host: int = 1, **more: Any
+) -> requests.Response:
     url = f"{sandbox.logitrail_urls[host - 1]}/orders/{path}"
     auth = more.pop("auth", BASIC)
     return requests.request(method, url, auth=auth, timeout=more.pop("timeout", PATIENCE), **more)
@@ -69,7 +80,7 @@ def until(true: Any) -> None:
         time.sleep(0.01)
 
 
-# --- Relograde: shapes ---------------------------------------------------------------------------------------------
+# --- Relograde: shapes ----------------------------------------------------------------------------
 
 HEADER = [
     "trx",
@@ -123,8 +134,12 @@ PRODUCT = [
 ]
 
 
-def test_a_finished_confirm_has_the_fields_and_the_numbers_of_the_documented_example(sandbox: Sandbox) -> None:
-    """5 x rewarble-ww-eur-5 at 4.96 is 24.80, printed with its zeros, two of five lines with an expiry date."""
+def test_a_finished_confirm_has_the_fields_and_the_numbers_of_the_documented_example(
+    sandbox: Sandbox,
+) -> None:
+    """5 x rewarble-ww-eur-5 at 4.96 is 24.80, printed with its zeros, two of five lines with an
+    expiry date.
+    """
     order = sandbox.create("relograde", "finished", lines=5, reference="test")
     answer = confirm(sandbox, order)
     body = answer.json(parse_float=Decimal)
@@ -136,9 +151,19 @@ def test_a_finished_confirm_has_the_fields_and_the_numbers_of_the_documented_exa
     assert list(item["product"]) == PRODUCT
     assert '"priceAmount":24.80,' in answer.text
     assert '"priceFx":1.00000000,' in answer.text
-    assert (body["orderStatus"], body["paymentStatus"], body["priceCurrency"]) == ("finished", "paid", "eur")
+    assert (body["orderStatus"], body["paymentStatus"], body["priceCurrency"]) == (
+        "finished",
+        "paid",
+        "eur",
+    )
     assert (item["linesCompleted"], item["singlePriceAmount"]) == (5, Decimal("4.96"))
-    assert [("voucherDateExpired" in line) for line in item["orderLines"]] == [False, False, True, True, False]
+    assert [("voucherDateExpired" in line) for line in item["orderLines"]] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
     assert re.fullmatch(r"RELO[A-Z0-9]{15}", body["trx"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["dateCreated"])
     for line in item["orderLines"]:
@@ -157,7 +182,9 @@ def test_a_created_order_has_no_payment_status_and_bare_lines(sandbox: Sandbox) 
 
 
 def test_tokens_are_in_find_and_not_in_confirm(sandbox: Sandbox) -> None:
-    """Token-only lines show nothing to deliver in the confirm answer, and a token of 35 characters in find."""
+    """Token-only lines show nothing to deliver in the confirm answer, and a token of 35 characters
+    in find.
+    """
     order = sandbox.create("relograde", "token_only")
     confirmed = confirm(sandbox, order).json()["items"][0]["orderLines"]
     found = find(sandbox, order).json()["items"][0]["orderLines"]
@@ -166,7 +193,9 @@ def test_tokens_are_in_find_and_not_in_confirm(sandbox: Sandbox) -> None:
 
 
 def test_a_pending_order_shows_its_finished_lines_and_finishes_later(sandbox: Sandbox) -> None:
-    """A pending answer already carries codes (documented: four of five lines); the rest comes later."""
+    """A pending answer already carries codes (documented: four of five lines); the rest comes
+    later.
+    """
     params = {"lines_first": 4, "finish_after": 0.1}
     order = sandbox.create("relograde", "partial", lines=5, params=params)
     body = confirm(sandbox, order).json()
@@ -174,31 +203,57 @@ def test_a_pending_order_shows_its_finished_lines_and_finishes_later(sandbox: Sa
     assert set(body["items"][0]["orderLines"][4]) == {"tag", "status"}
     first = [line["voucherCode"] for line in body["items"][0]["orderLines"][:4]]
     until(lambda: find(sandbox, order).json()["orderStatus"] == "finished")
-    assert [line["voucherCode"] for line in find(sandbox, order).json()["items"][0]["orderLines"]][:4] == first
+    assert [line["voucherCode"] for line in find(sandbox, order).json()["items"][0]["orderLines"]][
+        :4
+    ] == first
 
 
 @pytest.mark.parametrize(
     ("behaviour", "at_once", "in_the_end"),
     [
-        ("pending", ("pending", "pending pending pending"), ("finished", "finished finished finished")),
-        ("pending_forever", ("pending", "pending pending pending"), ("pending", "pending pending pending")),
-        ("partial_cancelled", ("pending", "finished finished pending"), ("cancelled", "finished finished cancelled")),
-        ("cancelled", ("cancelled", "cancelled cancelled cancelled"), ("cancelled", "cancelled cancelled cancelled")),
+        (
+            "pending",
+            ("pending", "pending pending pending"),
+            ("finished", "finished finished finished"),
+        ),
+        (
+            "pending_forever",
+            ("pending", "pending pending pending"),
+            ("pending", "pending pending pending"),
+        ),
+        (
+            "partial_cancelled",
+            ("pending", "finished finished pending"),
+            ("cancelled", "finished finished cancelled"),
+        ),
+        (
+            "cancelled",
+            ("cancelled", "cancelled cancelled cancelled"),
+            ("cancelled", "cancelled cancelled cancelled"),
+        ),
         (
             "cancelled_late_lines",
             ("cancelled", "pending pending pending"),
             ("cancelled", "finished finished cancelled"),
         ),
-        ("incomplete", ("finished", "finished finished finished"), ("finished", "finished finished finished")),
+        (
+            "incomplete",
+            ("finished", "finished finished finished"),
+            ("finished", "finished finished finished"),
+        ),
     ],
 )
 def test_what_a_confirmed_order_becomes(
     sandbox: Sandbox, behaviour: str, at_once: tuple[str, str], in_the_end: tuple[str, str]
 ) -> None:
-    """`cancelled` does not mean that nothing was delivered, and lines may finish after a cancelled answer."""
+    """`cancelled` does not mean that nothing was delivered, and lines may finish after a cancelled
+    answer.
+    """
 
     def seen(body: dict[str, Any]) -> tuple[str, str]:
-        return body["orderStatus"], " ".join(line["status"] for line in body["items"][0]["orderLines"])
+        return body["orderStatus"], " ".join(
+            line["status"] for line in body["items"][0]["orderLines"]
+        )
 
     order = sandbox.create("relograde", behaviour, lines=3, params={"finish_after": 0.05})
     assert seen(confirm(sandbox, order).json()) == at_once
@@ -214,14 +269,16 @@ def test_an_incomplete_order_has_a_line_without_anything_to_deliver(sandbox: San
 
 def test_currency_dates_and_extra_fields_are_switches(sandbox: Sandbox) -> None:
     """1.03 writes EUR and no millis; 1.02 records carry fields that no page names."""
-    sandbox.settings({"relograde": {"currency_case": "upper", "dates_with_millis": False, "extra_fields": True}})
+    sandbox.settings(
+        {"relograde": {"currency_case": "upper", "dates_with_millis": False, "extra_fields": True}}
+    )
     body = find(sandbox, sandbox.create("relograde", "finished")).json()
     assert body["priceCurrency"] == "EUR"
     assert re.fullmatch(r"[^.]+Z", body["dateCreated"])
     assert isinstance(body["items"][0]["orderLines"][0]["product"], str)
 
 
-# --- Relograde: refusals -------------------------------------------------------------------------------------------
+# --- Relograde: refusals --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -244,7 +301,9 @@ def test_a_refusal_says_the_documented_words_and_has_no_effect(
     sandbox: Sandbox, behaviour: str, status: int, message: str
 ) -> None:
     """Bare text by default, JSON by switch; the books show no effect either way."""
-    order = sandbox.create("relograde", behaviour, params={"times": 2} if behaviour == "cannot_confirm" else {})
+    order = sandbox.create(
+        "relograde", behaviour, params={"times": 2} if behaviour == "cannot_confirm" else {}
+    )
     answer = confirm(sandbox, order)
     assert (answer.status_code, answer.text) == (status, message)
     assert answer.headers["Content-Type"].startswith("text/plain")
@@ -255,7 +314,8 @@ def test_a_refusal_says_the_documented_words_and_has_no_effect(
 
 
 @pytest.mark.parametrize(
-    "behaviour", ["insufficient_balance_once", "out_of_stock_once", "rate_limited", "error_before", "redirect"]
+    "behaviour",
+    ["insufficient_balance_once", "out_of_stock_once", "rate_limited", "error_before", "redirect"],
 )
 def test_what_is_refused_once_is_accepted_the_next_time(sandbox: Sandbox, behaviour: str) -> None:
     """`params.times` says how often."""
@@ -304,11 +364,16 @@ def test_which_of_two_refusals_wins_is_a_switch(sandbox: Sandbox) -> None:
 def test_a_confirm_is_paid_from_the_balance_of_its_currency(sandbox: Sandbox) -> None:
     """Create costs nothing, confirm costs the order's amount, 402 costs nothing."""
     sandbox.settings({"relograde": {"balance": {"EUR": "15.00", "USD": "0"}}})
-    orders = [sandbox.create("relograde", "finished", currency=currency) for currency in ("EUR", "EUR", "USD")]
+    orders = [
+        sandbox.create("relograde", "finished", currency=currency)
+        for currency in ("EUR", "EUR", "USD")
+    ]
     assert [confirm(sandbox, order).status_code for order in orders] == [200, 402, 402]
     accounts = relograde(sandbox, "GET", "account").json(parse_float=Decimal)
     assert accounts[0] == {"currency": "eur", "state": "sandbox", "totalAmount": Decimal("5.08")}
-    assert [row["currency"] for row in relograde(sandbox, "GET", "account?currency=USD").json()] == ["usd"]
+    assert [
+        row["currency"] for row in relograde(sandbox, "GET", "account?currency=USD").json()
+    ] == ["usd"]
 
 
 def test_money_that_comes_in_is_added(sandbox: Sandbox) -> None:
@@ -316,13 +381,15 @@ def test_money_that_comes_in_is_added(sandbox: Sandbox) -> None:
     sandbox.settings({"relograde": {"balance": {"EUR": "15.00"}}})
     confirm(sandbox, sandbox.create("relograde", "finished"))
     assert sandbox.top_up(eur="4.50", GBP="1") == {"EUR": "9.58", "GBP": "1"}
-    assert confirm(sandbox, sandbox.create("relograde", "finished", amount="9.58")).status_code == 200
+    assert (
+        confirm(sandbox, sandbox.create("relograde", "finished", amount="9.58")).status_code == 200
+    )
     with pytest.raises(ValueError, match="400"):
         sandbox.top_up(EUR="much")
     assert sandbox.books()["kinds_per_key"] == {"key-1": {"confirm": 2}}
 
 
-# --- Relograde: what goes wrong on the wire ------------------------------------------------------------------------
+# --- Relograde: what goes wrong on the wire -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -343,11 +410,16 @@ def test_an_answer_that_never_arrives_says_nothing_of_the_effect(
     order = sandbox.create("relograde", behaviour, params=params)
     with pytest.raises(requests.RequestException):
         requests.patch(
-            f"{sandbox.relograde_url}/api/1.02/order/confirm/{order['order_id']}", headers=BEARER, timeout=(1, 0.3)
+            f"{sandbox.relograde_url}/api/1.02/order/confirm/{order['order_id']}",
+            headers=BEARER,
+            timeout=(1, 0.3),
         ) if behaviour != "slow_drip" else _within(sandbox, order, seconds=0.5)
     until(lambda: booked(sandbox, order)["calls"][0]["answered_at"])
     books = booked(sandbox, order)
-    assert (books["effects"], books["calls"][0]["status"] in ("dropped", "timeout")) == (effects, True)
+    assert (books["effects"], books["calls"][0]["status"] in ("dropped", "timeout")) == (
+        effects,
+        True,
+    )
     assert find(sandbox, order).json()["orderStatus"] == ("finished" if effects else "created")
 
 
@@ -374,7 +446,9 @@ def _within(sandbox: Sandbox, order: dict[str, Any], seconds: float) -> None:
         ("unknown_error", 400, 0),
     ],
 )
-def test_an_odd_answer_is_in_the_books_as_unclear(sandbox: Sandbox, behaviour: str, status: int, effects: int) -> None:
+def test_an_odd_answer_is_in_the_books_as_unclear(
+    sandbox: Sandbox, behaviour: str, status: int, effects: int
+) -> None:
     """Whoever repeats after one of these without a read has guessed."""
     order = sandbox.create("relograde", behaviour)
     answer = confirm(sandbox, order)
@@ -415,7 +489,9 @@ def test_a_client_that_hangs_up_does_not_stop_the_supplier(sandbox: Sandbox) -> 
 
 def test_a_held_confirm_holds_nobody_else(sandbox: Sandbox) -> None:
     """One slow order, one quick one."""
-    thread = threading.Thread(target=confirm, args=(sandbox, sandbox.create("relograde", "slow", params={"hold": 0.5})))
+    thread = threading.Thread(
+        target=confirm, args=(sandbox, sandbox.create("relograde", "slow", params={"hold": 0.5}))
+    )
     thread.start()
     before = time.monotonic()
     assert confirm(sandbox, sandbox.create("relograde", "finished")).status_code == 200
@@ -423,12 +499,14 @@ def test_a_held_confirm_holds_nobody_else(sandbox: Sandbox) -> None:
     thread.join()
 
 
-# --- the books -----------------------------------------------------------------------------------------------------
+# --- the books ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("atomic", "effects"), [(False, 2), (True, 1)])
 def test_two_confirms_at_once_are_an_overlap(sandbox: Sandbox, atomic: bool, effects: int) -> None:
-    """Nobody knows whether the real gate is atomic; the sandbox's default is that it is not, and both are charged."""
+    """Nobody knows whether the real gate is atomic; the sandbox's default is that it is not, and
+    both are charged.
+    """
     sandbox.settings({"relograde": {"hold_seconds": 0.3, "atomic_gate": atomic}})
     order = sandbox.create("relograde", "finished")
     threads = [threading.Thread(target=confirm, args=(sandbox, order)) for _ in range(2)]
@@ -437,19 +515,30 @@ def test_two_confirms_at_once_are_an_overlap(sandbox: Sandbox, atomic: bool, eff
     for thread in threads:
         thread.join()
     books = booked(sandbox, order)
-    assert (books["overlaps"], books["effects"], books["repeated_without_asking"]) == (1, effects, 1)
+    assert (books["overlaps"], books["effects"], books["repeated_without_asking"]) == (
+        1,
+        effects,
+        1,
+    )
 
 
 def test_a_read_between_two_confirms_is_asking(sandbox: Sandbox) -> None:
-    """A find that was answered, or a page of the list with the order on it; a find that failed is no answer."""
+    """A find that was answered, or a page of the list with the order on it; a find that failed is
+    no answer.
+    """
     for ask in ("find", "list", "failed find"):
-        order = sandbox.create("relograde", "lost_request", params={"read_errors": int(ask == "failed find")})
+        order = sandbox.create(
+            "relograde", "lost_request", params={"read_errors": int(ask == "failed find")}
+        )
         with pytest.raises(requests.ConnectionError):
             confirm(sandbox, order)
         relograde(sandbox, "GET", "order" if ask == "list" else f"order/{order['order_id']}")
         assert confirm(sandbox, order).status_code == 200
         books = booked(sandbox, order)
-        assert (books["repeated_without_asking"], books["reads"]) == (int(ask == "failed find"), 1), ask
+        assert (books["repeated_without_asking"], books["reads"]) == (
+            int(ask == "failed find"),
+            1,
+        ), ask
 
 
 def test_a_clear_refusal_may_be_repeated_without_asking(sandbox: Sandbox) -> None:
@@ -497,7 +586,9 @@ def test_the_mix_comes_from_the_seed(sandbox: Sandbox) -> None:
     ],
 )
 def test_a_misspelt_order_is_refused(sandbox: Sandbox, wanted: dict[str, Any]) -> None:
-    """A typing error in a test must not pass for a passed test; and of a list either all are made or none."""
+    """A typing error in a test must not pass for a passed test; and of a list either all are made
+    or none.
+    """
     with pytest.raises(ValueError, match="400"):
         sandbox.create_many([{"supplier": "relograde", "behaviour": "finished"}, wanted])
     assert sandbox.books()["orders"] == []
@@ -527,7 +618,7 @@ def test_a_misspelt_switch_is_refused(sandbox: Sandbox, wanted: dict[str, Any]) 
     assert sandbox.settings() == before
 
 
-# --- Relograde: keys, budgets, outages, the other routes -----------------------------------------------------------
+# --- Relograde: keys, budgets, outages, the other routes ------------------------------------------
 
 
 def test_sixty_calls_a_minute_and_key(sandbox: Sandbox) -> None:
@@ -569,7 +660,9 @@ def test_an_order_belongs_to_its_key(sandbox: Sandbox) -> None:
         ({"company_verified": False}, 400),
     ],
 )
-def test_what_blocks_the_whole_account(sandbox: Sandbox, switch: dict[str, Any], status: int) -> None:
+def test_what_blocks_the_whole_account(
+    sandbox: Sandbox, switch: dict[str, Any], status: int
+) -> None:
     """And leaves the order alone."""
     order = sandbox.create("relograde", "finished")
     sandbox.settings({"relograde": switch})
@@ -579,7 +672,9 @@ def test_what_blocks_the_whole_account(sandbox: Sandbox, switch: dict[str, Any],
 
 
 def test_a_supplier_that_refuses_closes_its_own_port(sandbox: Sandbox) -> None:
-    """On its own port nobody answers at all; on the shared one the connection is cut; afterwards both are back."""
+    """On its own port nobody answers at all; on the shared one the connection is cut; afterwards
+    both are back.
+    """
     order = sandbox.create("relograde", "finished")
     shared = f"{sandbox.url}/relograde/api/1.02/order/{order['order_id']}"
     sandbox.settings({"relograde": {"outage": "refuse"}})
@@ -588,17 +683,30 @@ def test_a_supplier_that_refuses_closes_its_own_port(sandbox: Sandbox) -> None:
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
         requests.get(shared, headers=BEARER, timeout=PATIENCE)
     sandbox.settings({"relograde": {"outage": None}})
-    assert find(sandbox, order).status_code == requests.get(shared, headers=BEARER, timeout=PATIENCE).status_code == 200
+    assert (
+        find(sandbox, order).status_code
+        == requests.get(shared, headers=BEARER, timeout=PATIENCE).status_code
+        == 200
+    )
 
 
 def test_an_order_can_be_made_through_the_api(sandbox: Sandbox) -> None:
-    """As the shop makes it: items, reference, a price but no charge; resolve wants one item only."""
+    """As the shop makes it: items, reference, a price but no charge; resolve wants one item
+    only.
+    """
     item = {"productSlug": "rewarble-ww-eur-5", "amount": 2}
     body = {"paymentCurrency": "eur", "reference": "shop 1", "items": [item]}
     made = relograde(sandbox, "POST", "order", json=body)
-    assert (made.status_code, made.json()["orderStatus"], made.json()["reference"]) == (201, "created", "shop 1")
+    assert (made.status_code, made.json()["orderStatus"], made.json()["reference"]) == (
+        201,
+        "created",
+        "shop 1",
+    )
     assert '"priceAmount":9.92' in made.text
-    assert relograde(sandbox, "PATCH", f"order/resolve/{made.json()['trx']}").json()["orderStatus"] == "finished"
+    assert (
+        relograde(sandbox, "PATCH", f"order/resolve/{made.json()['trx']}").json()["orderStatus"]
+        == "finished"
+    )
     two = relograde(sandbox, "POST", "order", json={**body, "items": [item, item]}).json()
     assert relograde(sandbox, "PATCH", f"order/resolve/{two['trx']}").text == "MULTIPLE_ORDER_LINES"
     assert relograde(sandbox, "PATCH", f"order/confirm/{two['trx']}").status_code == 200
@@ -608,29 +716,42 @@ def test_an_order_can_be_made_through_the_api(sandbox: Sandbox) -> None:
 def test_resolve_delivers_now_or_not_at_all(sandbox: Sandbox) -> None:
     """What confirm would leave pending, resolve cancels."""
     order = sandbox.create("relograde", "pending")
-    assert relograde(sandbox, "PATCH", f"order/resolve/{order['order_id']}").json()["orderStatus"] == "cancelled"
+    assert (
+        relograde(sandbox, "PATCH", f"order/resolve/{order['order_id']}").json()["orderStatus"]
+        == "cancelled"
+    )
 
 
 def test_cancel_deletes_an_unconfirmed_order_and_cancels_a_pending_one(sandbox: Sandbox) -> None:
     """204 and gone; or 200 with lines that are still shown as pending."""
-    created, pending = sandbox.create("relograde", "finished"), sandbox.create("relograde", "pending")
+    created, pending = (
+        sandbox.create("relograde", "finished"),
+        sandbox.create("relograde", "pending"),
+    )
     confirm(sandbox, pending)
     assert relograde(sandbox, "PATCH", f"order/cancel/{created['order_id']}").status_code == 204
     assert find(sandbox, created).status_code == confirm(sandbox, created).status_code == 404
     body = relograde(sandbox, "PATCH", f"order/cancel/{pending['order_id']}").json()
-    assert (body["orderStatus"], body["items"][0]["orderLines"][0]["status"]) == ("cancelled", "pending")
+    assert (body["orderStatus"], body["items"][0]["orderLines"][0]["status"]) == (
+        "cancelled",
+        "pending",
+    )
     assert find(sandbox, pending).json()["items"][0]["orderLines"][0]["status"] == "cancelled"
 
 
 def test_the_list_has_pages(sandbox: Sandbox) -> None:
     """Newest first or oldest first; page and limit, or limit and offset; only this key's orders."""
-    ids = [sandbox.create("relograde", "finished", age_seconds=age)["order_id"] for age in (30, 20, 10)]
+    ids = [
+        sandbox.create("relograde", "finished", age_seconds=age)["order_id"] for age in (30, 20, 10)
+    ]
     sandbox.create("relograde", "finished", account_key="key-2")
     page = relograde(sandbox, "GET", "order?page=2&limit=2").json()
     assert page["pagination"] == {"total": 3, "page": 2, "limit": 2, "pages": 2}
     assert [order["trx"] for order in page["data"]] == ids[:1]
     sandbox.settings({"relograde": {"list_order": "oldest"}})
-    assert [order["trx"] for order in relograde(sandbox, "GET", "order?limit=2&offset=1").json()["data"]] == ids[1:]
+    assert [
+        order["trx"] for order in relograde(sandbox, "GET", "order?limit=2&offset=1").json()["data"]
+    ] == ids[1:]
 
 
 def test_the_list_can_lie(sandbox: Sandbox) -> None:
@@ -639,16 +760,21 @@ def test_the_list_can_lie(sandbox: Sandbox) -> None:
     confirm(sandbox, done)
     for stuck, shown in ((False, "finished"), (True, "pending")):
         sandbox.settings({"relograde": {"list_stuck": stuck}})
-        page = {order["trx"]: order["orderStatus"] for order in relograde(sandbox, "GET", "order").json()["data"]}
+        page = {
+            order["trx"]: order["orderStatus"]
+            for order in relograde(sandbox, "GET", "order").json()["data"]
+        }
         assert page == {done["order_id"]: shown, new["order_id"]: "created"}
     assert find(sandbox, done).json()["orderStatus"] == "finished"
 
 
-# --- Logitrail -----------------------------------------------------------------------------------------------------
+# --- Logitrail ------------------------------------------------------------------------------------
 
 
 def test_a_logitrail_confirm_has_the_documented_members(sandbox: Sandbox) -> None:
-    """`success`, `order_id`, `tracking_code`, `tracking_url` with escaped slashes; the second time not passive."""
+    """`success`, `order_id`, `tracking_code`, `tracking_url` with escaped slashes; the second time
+    not passive.
+    """
     order = sandbox.create("logitrail", "confirmed")
     answer = ship(sandbox, order)
     assert re.fullmatch(r"[0-9a-f]{24}", order["order_id"])
@@ -659,7 +785,10 @@ def test_a_logitrail_confirm_has_the_documented_members(sandbox: Sandbox) -> Non
     assert r"https:\/\/" in answer.text
     assert answer.json()["order_id"] == order["order_id"]
     books = booked(sandbox, order)
-    assert (books["tracking_code"], books["repeated_without_asking"]) == (answer.json()["tracking_code"], None)
+    assert (books["tracking_code"], books["repeated_without_asking"]) == (
+        answer.json()["tracking_code"],
+        None,
+    )
     for status in (400, 409):
         sandbox.settings({"logitrail": {"not_passive_status": status}})
         again = ship(sandbox, order)
@@ -681,7 +810,9 @@ def test_a_logitrail_confirm_has_the_documented_members(sandbox: Sandbox) -> Non
         ("rate_limited", 429, "rate_limited", 0),
     ],
 )
-def test_logitrail_speaks_in_codes(sandbox: Sandbox, behaviour: str, status: int, code: str, effects: int) -> None:
+def test_logitrail_speaks_in_codes(
+    sandbox: Sandbox, behaviour: str, status: int, code: str, effects: int
+) -> None:
     """JSON with `code`, whatever the HTTP status."""
     order = sandbox.create("logitrail", behaviour)
     answer = ship(sandbox, order)
@@ -690,11 +821,18 @@ def test_logitrail_speaks_in_codes(sandbox: Sandbox, behaviour: str, status: int
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "effects"), [("lost_answer", 1), ("lost_request", 0), ("truncated", 1), ("timeout_after", 1)]
+    ("behaviour", "effects"),
+    [("lost_answer", 1), ("lost_request", 0), ("truncated", 1), ("timeout_after", 1)],
 )
-def test_a_lost_logitrail_answer_says_nothing_of_the_effect(sandbox: Sandbox, behaviour: str, effects: int) -> None:
-    """The repeat is the question: 200 when nothing had happened, `order_not_passive` when it had."""
-    order = sandbox.create("logitrail", behaviour, params={"hold": 0.5} if behaviour == "timeout_after" else {})
+def test_a_lost_logitrail_answer_says_nothing_of_the_effect(
+    sandbox: Sandbox, behaviour: str, effects: int
+) -> None:
+    """The repeat is the question: 200 when nothing had happened, `order_not_passive` when it
+    had.
+    """
+    order = sandbox.create(
+        "logitrail", behaviour, params={"hold": 0.5} if behaviour == "timeout_after" else {}
+    )
     with pytest.raises(requests.RequestException):
         ship(sandbox, order, timeout=0.2)
     assert booked(sandbox, order)["effects"] == effects
@@ -704,7 +842,11 @@ def test_a_lost_logitrail_answer_says_nothing_of_the_effect(sandbox: Sandbox, be
 
 def test_odd_logitrail_answers(sandbox: Sandbox) -> None:
     """No tracking, no success, another order, a page for people."""
-    bodies = {name: ship(sandbox, sandbox.create("logitrail", name)) for name in LOGITRAIL if _is_odd(name)}
+    bodies = {
+        name: ship(sandbox, sandbox.create("logitrail", name))
+        for name in LOGITRAIL
+        if _is_odd(name)
+    }
     assert set(bodies["confirmed_without_tracking"].json()) == {"success", "order_id"}
     assert bodies["success_false"].json() == {"success": False}
     assert re.fullmatch(r"[0-9a-f]{24}", bodies["wrong_order_id"].json()["order_id"])
@@ -717,7 +859,10 @@ def _is_odd(name: str) -> bool:
 
 def test_the_two_hosts_share_one_state_and_fail_apart(sandbox: Sandbox) -> None:
     """What host 1 confirmed is not passive at host 2; while one is down the other answers."""
-    first, second = sandbox.create("logitrail", "confirmed"), sandbox.create("logitrail", "confirmed")
+    first, second = (
+        sandbox.create("logitrail", "confirmed"),
+        sandbox.create("logitrail", "confirmed"),
+    )
     assert ship(sandbox, first, host=1).status_code == 200
     assert ship(sandbox, first, host=2).json()["code"] == "order_not_passive"
     sandbox.settings({"logitrail": {"host_1_down": True}})
@@ -725,7 +870,9 @@ def test_the_two_hosts_share_one_state_and_fail_apart(sandbox: Sandbox) -> None:
         ship(sandbox, second, host=1)
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
         requests.post(
-            f"{sandbox.url}/logitrail-1/2015-01-01/orders/{second['order_id']}/_confirm", auth=BASIC, timeout=PATIENCE
+            f"{sandbox.url}/logitrail-1/2015-01-01/orders/{second['order_id']}/_confirm",
+            auth=BASIC,
+            timeout=PATIENCE,
         )
     assert ship(sandbox, second, host=2).status_code == 200
     assert [call["host"] for call in booked(sandbox, second)["calls"]] == [1, 2]
@@ -743,7 +890,10 @@ def test_logitrail_credentials(sandbox: Sandbox) -> None:
 def test_a_confirm_body_is_applied_only_when_the_confirm_is_accepted(sandbox: Sandbox) -> None:
     """And the books say which confirm carried one."""
     order = sandbox.create("logitrail", "confirmed")
-    assert ship(sandbox, order, json={"products": [{"qty": 1}]}).json()["code"] == "product.merchants_id.required"
+    assert (
+        ship(sandbox, order, json={"products": [{"qty": 1}]}).json()["code"]
+        == "product.merchants_id.required"
+    )
     assert ship(sandbox, order, json={"tags": ["a"]}).status_code == 200
     assert ship(sandbox, order, json={"tags": ["b"]}).status_code == 400
     assert ship(sandbox, order).status_code == 400
@@ -763,11 +913,14 @@ def test_a_logitrail_order_can_be_made_updated_and_deleted(sandbox: Sandbox) -> 
     assert ship(sandbox, order).status_code == 200
     assert logitrail(sandbox, "DELETE", order["order_id"]).json() == {"success": True}
     assert booked(sandbox, order)["status"] == "cancelled"
-    assert logitrail(sandbox, "POST", f"{order['order_id']}/_delete").json()["code"] == "order_already_cancelled"
+    assert (
+        logitrail(sandbox, "POST", f"{order['order_id']}/_delete").json()["code"]
+        == "order_already_cancelled"
+    )
     assert ship(sandbox, order).json()["code"] == "order_not_passive"
 
 
-# --- webhooks ------------------------------------------------------------------------------------------------------
+# --- webhooks -------------------------------------------------------------------------------------
 
 
 def test_a_relograde_webhook_names_the_order_and_nothing_else(sandbox: Sandbox) -> None:
@@ -825,12 +978,19 @@ def test_webhooks_are_sent_as_often_as_wanted_and_nobody_waits_for_them(sandbox:
     assert sorted(told) == sorted([order["order_id"] for order in orders[:2]] * 2)
 
 
-# --- the tables ----------------------------------------------------------------------------------------------------
+# --- the tables -----------------------------------------------------------------------------------
 
 
 def test_every_behaviour_can_be_confirmed_and_none_takes_effect_twice(sandbox: Sandbox) -> None:
     """Each row of both tables, three confirms each: whatever the client saw, at most one effect."""
-    sandbox.settings({"relograde": {"rate_limit": 0, "defaults": {"hold": 0.01, "interval": 0.0, "megabytes": 1}}})
+    sandbox.settings(
+        {
+            "relograde": {
+                "rate_limit": 0,
+                "defaults": {"hold": 0.01, "interval": 0.0, "megabytes": 1},
+            }
+        }
+    )
     sandbox.settings({"logitrail": {"defaults": {"hold": 0.01, "interval": 0.0}}})
     for supplier, table in (("relograde", RELOGRADE), ("logitrail", LOGITRAIL)):
         for name in table:

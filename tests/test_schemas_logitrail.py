@@ -61,7 +61,9 @@ def test_details_load_and_dump_without_loss():
     loaded = OrderDetailsSchema().load(copy.deepcopy(DETAILS))
     dumped = OrderDetailsSchema().dump(loaded)
     known = {name: value for name, value in DETAILS.items() if name != "something_of_the_shop"}
-    known["customer"] = {name: value for name, value in DETAILS["customer"].items() if name != "door"}
+    known["customer"] = {
+        name: value for name, value in DETAILS["customer"].items() if name != "door"
+    }
     assert dumped == known
     assert loaded["something_of_the_shop"] == DETAILS["something_of_the_shop"]
     assert loaded["customer"]["door"] == "3 B"
@@ -110,7 +112,9 @@ def test_a_confirmation_drops_what_it_does_not_know():
     assert ConfirmationSchema().dump(answer) == answer
 
 
-@pytest.mark.parametrize("answer", [{"success": True}, {"order_id": ID}, {"success": "yes", "order_id": ID}, []])
+@pytest.mark.parametrize(
+    "answer", [{"success": True}, {"order_id": ID}, {"success": "yes", "order_id": ID}, []]
+)
 def test_a_confirmation_without_success_or_id_is_none(answer):
     """Nor is one whose success is a word."""
     with pytest.raises(ValidationError):
@@ -119,24 +123,40 @@ def test_a_confirmation_without_success_or_id_is_none(answer):
 
 def test_an_error_has_a_code():
     """Whether `success` comes with it is unknown."""
-    assert ErrorSchema().load({"code": "order_not_passive", "id": 1}) == {"code": "order_not_passive"}
-    assert ErrorSchema().load({"success": False, "message": None}) == {"success": False, "message": None}
+    assert ErrorSchema().load({"code": "order_not_passive", "id": 1}) == {
+        "code": "order_not_passive"
+    }
+    assert ErrorSchema().load({"success": False, "message": None}) == {
+        "success": False,
+        "message": None,
+    }
 
 
 def test_an_event_is_loaded_with_its_order_and_shipment():
     """The envelope's times are aware; unknown fields go."""
-    order = {"id": ID, "merchants_order": {"id": "1001"}, "status": "processed", "tracking_code": "J"}
+    order = {
+        "id": ID,
+        "merchants_order": {"id": "1001"},
+        "status": "processed",
+        "tracking_code": "J",
+    }
     event = {
         "event_id": "2016-01-18T08:17:55_5499362b1fb35e73548b45af",
         "webhook_id": "logitrail.com_5499362b1fb35e73118b45ad",
         "event_type": "order.shipped",
         "ts": "2016-01-18T10:17:55+02:00",
         "retry_count": 3,
-        "payload": {"order": order | {"weight": 1}, "shipment": {"id": "s", "carrier_tracking_code": "C"}},
+        "payload": {
+            "order": order | {"weight": 1},
+            "shipment": {"id": "s", "carrier_tracking_code": "C"},
+        },
         "new": True,
     }
     [loaded] = load_events(event)
-    assert loaded["payload"] == {"order": order, "shipment": {"id": "s", "carrier_tracking_code": "C"}}
+    assert loaded["payload"] == {
+        "order": order,
+        "shipment": {"id": "s", "carrier_tracking_code": "C"},
+    }
     assert loaded["ts"].isoformat() == "2016-01-18T08:17:55+00:00"
     assert "new" not in loaded
     assert load_events([event] * 100) == [loaded] * 100
@@ -147,7 +167,9 @@ def test_an_event_of_an_unknown_type_keeps_nothing_of_its_payload():
     for payload in ({"customer": "Matti"}, [1], None):
         [loaded] = load_events({"event_type": "product.info.updated", "payload": payload})
         assert loaded["payload"] is None
-    assert load_events({"event_type": "inbound_shipment.received"}) == [{"event_type": "inbound_shipment.received"}]
+    assert load_events({"event_type": "inbound_shipment.received"}) == [
+        {"event_type": "inbound_shipment.received"}
+    ]
 
 
 def test_more_than_a_hundred_events_are_refused():

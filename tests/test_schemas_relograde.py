@@ -1,4 +1,6 @@
-"""Relograde's documents load and dump without loss, except for a line's secrets, which never load."""
+"""Relograde's documents load and dump without loss, except for a line's secrets, which never
+load.
+"""
 
 import json
 from decimal import Decimal
@@ -8,7 +10,14 @@ import pytest
 from marshmallow import ValidationError
 from marshmallow.experimental.context import Context
 
-from schemas.relograde import SECRETS, AccountSchema, OrderLineSchema, OrderSchema, PageSchema, WebhookSchema
+from schemas.relograde import (
+    SECRETS,
+    AccountSchema,
+    OrderLineSchema,
+    OrderSchema,
+    PageSchema,
+    WebhookSchema,
+)
 
 DATA = Path(__file__).parent / "data"
 SEEDS = ["relograde_finished.json", "relograde_pending.json"]
@@ -29,7 +38,9 @@ def leaves(document, path=()):
 def exactly(document):
     """As text, digit by digit: numbers as written, everything else as it is."""
     return {
-        path: str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
+        path: str(value)
+        if isinstance(value, int | Decimal) and not isinstance(value, bool)
+        else value
         for path, value in leaves(document).items()
         if path[-1] not in (*SECRETS, "deliverable", "sealed")
     }
@@ -91,7 +102,9 @@ def test_an_error_carries_no_secret():
     """marshmallow would hang the whole document on the exception."""
     line = {"tag": 5, "status": "finished", "voucherCode": "SECRET"}
     with pytest.raises(ValidationError) as caught:
-        OrderSchema().load({"trx": "R", "orderStatus": "finished", "items": [{"orderLines": [line]}]})
+        OrderSchema().load(
+            {"trx": "R", "orderStatus": "finished", "items": [{"orderLines": [line]}]}
+        )
     error = caught.value
     while error is not None:
         assert "SECRET" not in repr(vars(error)) + repr(error.args)
@@ -99,9 +112,17 @@ def test_an_error_carries_no_secret():
 
 
 def test_what_was_recorded_and_never_documented_is_read():
-    """Lines of 1.02: numbers, amounts, and a product that is a string of JSON; unknown fields are dropped."""
+    """Lines of 1.02: numbers, amounts, and a product that is a string of JSON; unknown fields are
+    dropped.
+    """
     product = {"slug": "s", "faceValueAmount": 5.0, "offers": [{"purchasePrice": 4}]}
-    raw = {"tag": "T", "status": "created", "orderId": 7, "priceFx": Decimal("0.866213"), "allowAsyncDelivery": True}
+    raw = {
+        "tag": "T",
+        "status": "created",
+        "orderId": 7,
+        "priceFx": Decimal("0.866213"),
+        "allowAsyncDelivery": True,
+    }
     line = OrderLineSchema().load(raw | {"product": json.dumps(product), "somethingNew": 1})
     assert line["product"] == {"slug": "s", "face_value_amount": Decimal("5.0")}
     assert OrderLineSchema().dump(line)["priceFx"] == "0.866213"
@@ -109,11 +130,15 @@ def test_what_was_recorded_and_never_documented_is_read():
 
 
 @pytest.mark.parametrize(
-    ("product", "loaded"), [({"slug": "s"}, {"slug": "s"}), ("{broken", None), ("[]", None), (5, None)]
+    ("product", "loaded"),
+    [({"slug": "s"}, {"slug": "s"}), ("{broken", None), ("[]", None), (5, None)],
 )
 def test_a_product_of_a_line_has_more_than_one_type(product, loaded):
     """One that cannot be read is none."""
-    assert OrderLineSchema().load({"tag": "T", "status": "created", "product": product})["product"] == loaded
+    assert (
+        OrderLineSchema().load({"tag": "T", "status": "created", "product": product})["product"]
+        == loaded
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +171,9 @@ def test_both_spellings_of_a_currency_are_kept(currency):
     assert OrderSchema().dump(order)["priceCurrency"] == currency
 
 
-@pytest.mark.parametrize("amount", ["much", True, Decimal("NaN"), Decimal("1e999999999"), "1" * 40, []])
+@pytest.mark.parametrize(
+    "amount", ["much", True, Decimal("NaN"), Decimal("1e999999999"), "1" * 40, []]
+)
 def test_an_amount_that_is_none_is_refused(amount):
     """Nor does one take the memory of the process to write down."""
     with pytest.raises(ValidationError):
@@ -162,7 +189,10 @@ def test_a_count_that_is_none_is_refused(amount):
 
 def test_a_page_has_orders_and_its_place_among_the_others():
     """As find-all answers."""
-    page = {"data": [seed(SEEDS[0])], "pagination": {"total": 1, "page": 1, "limit": 100, "pages": 1}}
+    page = {
+        "data": [seed(SEEDS[0])],
+        "pagination": {"total": 1, "page": 1, "limit": 100, "pages": 1},
+    }
     dumped = PageSchema().dump(PageSchema().load(page))
     assert dumped["pagination"] == page["pagination"]
     assert exactly(dumped["data"]) == exactly(page["data"])
@@ -177,7 +207,10 @@ def test_accounts_are_a_bare_array():
 @pytest.mark.parametrize(
     ("payload", "data"),
     [
-        ({"event": "ORDER_FINISHED", "data": {"trx": "R", "reference": None}}, {"trx": "R", "reference": None}),
+        (
+            {"event": "ORDER_FINISHED", "data": {"trx": "R", "reference": None}},
+            {"trx": "R", "reference": None},
+        ),
         ({"event": "PRODUCT_CATALOGUE_UPDATED", "data": ["a", "b"]}, ["a", "b"]),
         ({"event": "UNKNOWN", "data": {"trx": "R", "token": "SECRET"}}, None),
         ({"event": None, "data": None}, None),

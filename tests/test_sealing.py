@@ -1,4 +1,6 @@
-"""A voucher is sealed to a public key that may be written in several ways, and a bad key stops the start."""
+"""A voucher is sealed to a public key that may be written in several ways, and a bad key stops the
+start.
+"""
 
 import base64
 
@@ -29,7 +31,8 @@ def test_what_is_sealed_opens_with_the_private_key_only(written):
 
 
 @pytest.mark.parametrize(
-    "written", ["no key", "abcd", RAW.hex()[:-2], base64.b64encode(RAW + b"x").decode(), "ü", "00" * 32]
+    "written",
+    ["no key", "abcd", RAW.hex()[:-2], base64.b64encode(RAW + b"x").decode(), "ü", "00" * 32],
 )
 def test_a_bad_key_is_refused_without_being_shown(written):
     """One clear line, and no cause behind it."""

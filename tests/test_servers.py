@@ -1,4 +1,6 @@
-"""What a Redis URL means, and a fail-over by Sentinels with calls in hand, over real servers and real workers."""
+"""What a Redis URL means, and a fail-over by Sentinels with calls in hand, over real servers and
+real workers.
+"""
 
 import signal
 import subprocess
@@ -45,7 +47,9 @@ def test_a_malformed_group_is_refused(rest):
 
 @pytest.mark.parametrize("transport", [Transport, SentinelTransport])
 def test_a_channel_whose_connection_was_given_up_says_so(transport):
-    """Celery reconnects on a connection error; the stock channel's AttributeError would end the worker."""
+    """Celery reconnects on a connection error; the stock channel's AttributeError would end the
+    worker.
+    """
     with Connection(transport=transport, transport_options={"master_name": MASTER}) as connection:
         channel = connection.transport.Channel.__new__(connection.transport.Channel)
         channel.connection = connection.transport
@@ -69,18 +73,22 @@ def test_the_broker_is_told_of_every_sentinel():
     assert found.login == {"username": "me", "password": "p@ss"}
 
 
-# --- a fail-over -----------------------------------------------------------------------------------------------------
+# --- a fail-over ----------------------------------------------------------------------------------
 
 
 class Pair:
-    """A master, its replica, and three Sentinels that promote the replica a second after the master is gone."""
+    """A master, its replica, and three Sentinels that promote the replica a second after the master
+    is gone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.servers = [EmbeddedRedis(folder / name, own=True) for name in ("first", "second")]
         self.ports = [free_port(HOST) for _ in range(3)]
         self.folder = folder
         self.sentinels: list[subprocess.Popen[bytes]] = []
-        self.url = "redis+sentinel://" + ",".join(f"{HOST}:{port}" for port in self.ports) + f"/{MASTER}"
+        self.url = (
+            "redis+sentinel://" + ",".join(f"{HOST}:{port}" for port in self.ports) + f"/{MASTER}"
+        )
 
     def __enter__(self) -> "Pair":
         first, second = self.servers
@@ -88,13 +96,17 @@ class Pair:
         second.start()
         with redis.Redis.from_url(second.url) as replica:
             replica.replicaof(HOST, first.port)
-            wait_for(lambda: replica.info("replication")["master_link_status"] == "up", "the replica follows")
+            wait_for(
+                lambda: replica.info("replication")["master_link_status"] == "up",
+                "the replica follows",
+            )
         for port in self.ports:
             file = self.folder / f"sentinel-{port}.conf"
             file.write_text(
                 f"bind {HOST}\nport {port}\ndir {self.folder}\n"
                 f"sentinel monitor {MASTER} {HOST} {first.port} 2\n"
-                f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n"
+                f"sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout "
+                f"{MASTER} 5000\n"
             )
             with file.with_suffix(".log").open("wb") as log:
                 line = [str(find_server()), str(file), "--sentinel"]
@@ -135,19 +147,29 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def test_a_fail_over_with_calls_in_hand_loses_and_repeats_nothing(pair, sandbox, tmp_path):
-    """The new master is a restart that may have forgotten: what was sent is asked about, and ends with one effect."""
+    """The new master is a restart that may have forgotten: what was sent is asked about, and ends
+    with one effect.
+    """
     fleet, ledger = Fleet(tmp_path, pair.url, supplier_environment(sandbox)), connect(pair.url)
     try:
         assert FOLLOW_CLOSELY in [row["remedy"] for row in fleet.command("doctor", check=False)]
         fleet.start(2)
         kinds = (("relograde", "slow"), ("relograde", "finished"), ("logitrail", "confirmed"))
-        orders = [fleet.confirm(sandbox.create(*kind)) for kind in (*kinds, ("logitrail", "timeout_after")) * 3]
+        orders = [
+            fleet.confirm(sandbox.create(*kind))
+            for kind in (*kinds, ("logitrail", "timeout_after")) * 3
+        ]
         slow = [order for order in orders if order["behaviour"] == "slow"]
-        wait_for(lambda: all(sandbox.order("relograde", o["order_id"])["calls"] for o in slow), "confirms are in hand")
+        wait_for(
+            lambda: all(sandbox.order("relograde", o["order_id"])["calls"] for o in slow),
+            "confirms are in hand",
+        )
         assert ledger.wait(1, 5000) == 1, "the replica has it all"
         assert ledger.info("server")["tcp_port"] == pair.servers[0].port
         pair.servers[0].kill()
-        records = [f"countersign:{{{order['supplier']}}}:order:{order['order_id']}" for order in orders]
+        records = [
+            f"countersign:{{{order['supplier']}}}:order:{order['order_id']}" for order in orders
+        ]
 
         def all_confirmed() -> bool:
             try:

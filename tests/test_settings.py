@@ -1,4 +1,6 @@
-"""The settings: every variable has a default, and whatever is malformed or unknown stops the start with one line."""
+"""The settings: every variable has a default, and whatever is malformed or unknown stops the start
+with one line.
+"""
 
 import os
 import re
@@ -33,7 +35,10 @@ CONTRACT = {
     "RELOGRADE_PENDING_LIMIT_SECONDS": 604800.0,
     "RELOGRADE_BATCH_RECHECK": True,
     "RELOGRADE_REQUEUE_ON_FUNDS": False,
-    "LOGITRAIL_URLS": ("https://api-1.logitrail.com/2015-01-01", "https://api-2.logitrail.com/2015-01-01"),
+    "LOGITRAIL_URLS": (
+        "https://api-1.logitrail.com/2015-01-01",
+        "https://api-2.logitrail.com/2015-01-01",
+    ),
     "LOGITRAIL_MERCHANT_ID": None,
     "LOGITRAIL_SECRET": None,
     "LOGITRAIL_CALLS_PER_MINUTE": 0,
@@ -94,14 +99,23 @@ KINDS = {
     "count": ["many", "-1", "1.5", "1e3", "nan"],
     "schedule": ["2,soon", "0,10", "2,,10", "-2", "nan", "inf"],
     "switch": ["perhaps", "2", "yes please"],
-    "url": ["ftp://example.com", "example.com", "http://", "http://user:pass@example.com", "http://[::1"],
+    "url": [
+        "ftp://example.com",
+        "example.com",
+        "http://",
+        "http://user:pass@example.com",
+        "http://[::1",
+    ],
     "urls": ["ftp://example.com", "https://a.example,nonsense", ",", "https://user:pass@a.example"],
     "redis": ["http://127.0.0.1", "127.0.0.1:6379", "amqp://x"],
     "prefix": ["a:b", "{a}", "a b", "x" * 65],
     "names": ["a,a", "A", "a b", "a-b", "ä"],
 }
 MALFORMED = [
-    (variable.name, value) for variable in VARIABLES for value in KINDS.get(variable.kind, ()) if not variable.secret
+    (variable.name, value)
+    for variable in VARIABLES
+    for value in KINDS.get(variable.kind, ())
+    if not variable.secret
 ]
 
 
@@ -114,10 +128,22 @@ def test_a_malformed_variable_stops_the_start_by_its_name(environment, name, val
 
 
 NOT_SEEN = [
-    ("VOUCHER_PUBLIC_KEY", "no key", "every task then fails on first use of the executor, and its message is lost"),
-    ("VOUCHER_PUBLIC_KEY", "00" * 32, "every task then fails on first use of the executor, and its message is lost"),
+    (
+        "VOUCHER_PUBLIC_KEY",
+        "no key",
+        "every task then fails on first use of the executor, and its message is lost",
+    ),
+    (
+        "VOUCHER_PUBLIC_KEY",
+        "00" * 32,
+        "every task then fails on first use of the executor, and its message is lost",
+    ),
     ("FLOWER_BASIC_AUTH", "nopassword", "a password without its user is taken as it is"),
-    ("REDIS_URL", "redis://127.0.0.1:port/0", "redis.from_url() raises ValueError later: a traceback, not one line"),
+    (
+        "REDIS_URL",
+        "redis://127.0.0.1:port/0",
+        "redis.from_url() raises ValueError later: a traceback, not one line",
+    ),
     ("REDIS_URL", "redis://127.0.0.1:6379/first", "redis-py silently takes database 0"),
     ("LEDGER_URL", "redis://127.0.0.1:99999/0", "a port that does not exist"),
     ("RELOGRADE_URL", "https://example.com:port", "every call then fails, order by order"),
@@ -152,7 +178,10 @@ def test_a_malformed_outcome_secret_stops_the_start(environment, secret):
         ({"LOGITRAIL_READ_TIMEOUT": "0"}, "LOGITRAIL_READ_TIMEOUT"),
         ({"COUNTERSIGN_CONCURRENCY": "4"}, "COUNTERSIGN_CONCURRENCY"),
         ({"RELOGRADE_API_KEY_C": "key"}, "RELOGRADE_API_KEY_C"),
-        ({"RELOGRADE_ACCOUNTS": "a", "RELOGRADE_API_KEY_A": "k", "RELOGRADE_API_KEY_AA": "k"}, "RELOGRADE_API_KEY_AA"),
+        (
+            {"RELOGRADE_ACCOUNTS": "a", "RELOGRADE_API_KEY_A": "k", "RELOGRADE_API_KEY_AA": "k"},
+            "RELOGRADE_API_KEY_AA",
+        ),
         ({"RELOGRADE_URl": "https://x.example"}, "RELOGRADE_URl"),
         ({"RELOGRADE_CALLS_PER_MINTE": "50"}, "RELOGRADE_CALLS_PER_MINTE"),
         ({"LOGITRAIL_URL": "https://x.example"}, "LOGITRAIL_URL"),
@@ -177,9 +206,11 @@ def test_what_is_not_ours_is_left_alone(environment):
 def test_a_secret_may_come_from_a_file(environment, tmp_path, name):
     """As Docker and Kubernetes mount it, with the line break that an editor leaves."""
     file = tmp_path / "secret"
-    text = {"REDIS_URL": "redis://h/1", "LEDGER_URL": "redis://h/1", "FLOWER_BASIC_AUTH": "u:p"}.get(
-        name, "whsec_c2VjcmV0"
-    )
+    text = {
+        "REDIS_URL": "redis://h/1",
+        "LEDGER_URL": "redis://h/1",
+        "FLOWER_BASIC_AUTH": "u:p",
+    }.get(name, "whsec_c2VjcmV0")
     file.write_text(f"{text}\n")
     environment.setenv(f"{name}_FILE", str(file))
     assert getattr(load(), name.lower()) == text
@@ -213,8 +244,14 @@ def test_a_secret_twice_or_from_a_file_that_is_not_there_stops_the_start(environ
     [
         ({}, (None,)),
         ({"RELOGRADE_API_KEY": "k"}, (None,)),
-        ({"RELOGRADE_ACCOUNTS": "a, b", "RELOGRADE_API_KEY_A": "x", "RELOGRADE_API_KEY_B": "y"}, ("a", "b")),
-        ({"RELOGRADE_ACCOUNTS": "a", "RELOGRADE_API_KEY_A": "x", "RELOGRADE_API_KEY": "k"}, (None, "a")),
+        (
+            {"RELOGRADE_ACCOUNTS": "a, b", "RELOGRADE_API_KEY_A": "x", "RELOGRADE_API_KEY_B": "y"},
+            ("a", "b"),
+        ),
+        (
+            {"RELOGRADE_ACCOUNTS": "a", "RELOGRADE_API_KEY_A": "x", "RELOGRADE_API_KEY": "k"},
+            (None, "a"),
+        ),
     ],
 )
 def test_each_account_is_a_lane(environment, variables, accounts):
@@ -231,7 +268,11 @@ def test_each_account_is_a_lane(environment, variables, accounts):
         ({"OUTCOME_TASK": "shop.outcome"}, ("task",)),
         ({"OUTCOME_URL": "https://shop.example/", "OUTCOME_SECRET": "whsec_c2VjcmV0"}, ("post",)),
         (
-            {"OUTCOME_TASK": "t", "OUTCOME_URL": "https://shop.example/", "OUTCOME_SECRET": "whsec_c2VjcmV0"},
+            {
+                "OUTCOME_TASK": "t",
+                "OUTCOME_URL": "https://shop.example/",
+                "OUTCOME_SECRET": "whsec_c2VjcmV0",
+            },
             ("task", "post"),
         ),
     ],
@@ -254,7 +295,11 @@ def test_settings_do_not_show_their_secrets(environment):
 
 def test_a_start_with_a_bad_variable_ends_with_one_line():
     """The whole program: one line on stderr, a failing exit code, no traceback."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(settings_module.PREFIXES)}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(settings_module.PREFIXES)
+    }
     done = subprocess.run(
         [str(Path(sys.executable).parent / "celery"), "-A", "worker", "worker"],
         cwd=ROOT,
@@ -271,9 +316,16 @@ def test_a_start_with_a_bad_variable_ends_with_one_line():
 
 
 def test_the_readme_shows_every_variable():
-    """The table is printed from the same rows, so it cannot drift; skipped until the generator exists."""
+    """The table is printed from the same rows, so it cannot drift; skipped until the generator
+    exists.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "worker.settings"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "worker.settings"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     if not done.stdout.strip():
         pytest.skip("no generator yet")

@@ -1,4 +1,6 @@
-"""One HTTP call over real sockets: whatever the wire does, an answer comes out in time and tells sent from not sent."""
+"""One HTTP call over real sockets: whatever the wire does, an answer comes out in time and tells
+sent from not sent.
+"""
 
 import gzip
 import logging
@@ -78,8 +80,12 @@ TOO_LATE = Unavailable("too late", late=True)
         (speaks_nonsense, LOST),
     ],
 )
-def test_after_the_first_byte_every_failure_is_unknown_and_none_outlasts_the_budget(hasty, behave, answer):
-    """Reset, silence, drip or half an answer: it may have happened, and we know within connect + read timeout."""
+def test_after_the_first_byte_every_failure_is_unknown_and_none_outlasts_the_budget(
+    hasty, behave, answer
+):
+    """Reset, silence, drip or half an answer: it may have happened, and we know within connect +
+    read timeout.
+    """
     gate = a_gate()
     with WireServer(behave) as server:
         started = time.monotonic()
@@ -125,7 +131,9 @@ def test_a_host_that_cannot_be_asked_is_unavailable(client, url, detail):
 
 
 def test_a_handshake_that_never_ends_is_unavailable(hasty):
-    """TLS counts as connecting: a server that accepts and is silent was sent nothing of the request."""
+    """TLS counts as connecting: a server that accepts and is silent was sent nothing of the
+    request.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         gate, started = a_gate(), time.monotonic()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
@@ -144,14 +152,20 @@ def test_an_untrusted_certificate_is_unavailable(client, tls):
 def test_a_trusted_certificate_lets_the_request_pass_the_gate(certificate, tls):
     """Over TLS the same hook stands before the first byte of the request."""
     gate = a_gate()
-    with WireServer(says(http(200, "yes")), tls) as server, closing(_trusting(certificate)) as client:
+    with (
+        WireServer(says(http(200, "yes")), tls) as server,
+        closing(_trusting(certificate)) as client,
+    ):
         assert client.call("PATCH", server.url, gate).body == b"yes"
         assert gate.sent_at is not None
 
 
 def test_a_drip_over_tls_ends_in_time(certificate, tls):
     """The budget holds above the encryption too."""
-    with WireServer(drips_body, tls) as server, closing(Http({}, 0.5, 0.3, ca_file=str(certificate.cert))) as client:
+    with (
+        WireServer(drips_body, tls) as server,
+        closing(Http({}, 0.5, 0.3, ca_file=str(certificate.cert))) as client,
+    ):
         started = time.monotonic()
         assert client.call("PATCH", server.url, a_gate()) == SLOW
         assert time.monotonic() - started < 0.8 + SLACK
@@ -238,7 +252,9 @@ def test_a_redirect_is_not_followed(client):
     ],
 )
 def test_a_body_is_bounded(response, body):
-    """One mebibyte and no more, unpacked; what cannot be unpacked is unusable, and the status still counts."""
+    """One mebibyte and no more, unpacked; what cannot be unpacked is unusable, and the status still
+    counts.
+    """
     with WireServer(says(response)) as server, closing(Http({}, 2.0, 2.0)) as client:
         assert client.call("GET", server.url, a_gate()) == Reply(200, body=body)
 
@@ -257,7 +273,9 @@ def test_the_environment_changes_nothing(client, monkeypatch, tmp_path):
 
 
 def test_what_a_request_says(client):
-    """No compression, our name, no cookie from an earlier answer, and a content type only with a document."""
+    """No compression, our name, no cookie from an earlier answer, and a content type only with a
+    document.
+    """
     with WireServer(says(http(200, set_cookie="a=b; Path=/"))) as server:
         client.call("PATCH", f"{server.url}/x", a_gate())
         client.call("POST", f"{server.url}/x", a_gate(), b'{"a": 1}')
@@ -291,7 +309,9 @@ def test_nothing_secret_is_logged(client, caplog):
     assert SECRET not in caplog.text
 
 
-@pytest.mark.parametrize("document", [b"", b"<html>", b"\xff\xfe\xfa", b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize(
+    "document", [b"", b"<html>", b"\xff\xfe\xfa", b"[" * 200_000, b'{"a": ' + b"9" * 5000 + b"}"]
+)
 def test_what_is_not_json_is_none(document):
     """However it is broken, reading it raises nothing."""
     assert Reply(200, body=document).json() is None
@@ -330,7 +350,12 @@ def test_retry_after(header, seconds):
 
 @pytest.mark.parametrize(
     ("order_id", "path"),
-    [("RELO1", "/o/RELO1"), ("a/../b?c#d", "/o/a%2F..%2Fb%3Fc%23d"), ("..", "/o/%252E%252E"), (".", "/o/%252E")],
+    [
+        ("RELO1", "/o/RELO1"),
+        ("a/../b?c#d", "/o/a%2F..%2Fb%3Fc%23d"),
+        ("..", "/o/%252E%252E"),
+        (".", "/o/%252E"),
+    ],
 )
 def test_an_order_id_cannot_leave_its_place_in_the_path(client, order_id, path):
     """Whatever an id holds, the request goes to one order."""

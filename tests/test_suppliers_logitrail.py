@@ -10,13 +10,26 @@ import pytest
 from marshmallow import ValidationError
 from wire_server import WireServer, http, says
 
-from worker.rules.answers import Blocked, Cancelled, Confirmed, NotFound, Rejected, Unavailable, Unknown
+from worker.rules.answers import (
+    Blocked,
+    Cancelled,
+    Confirmed,
+    NotFound,
+    Rejected,
+    Unavailable,
+    Unknown,
+)
 from worker.suppliers.http import Gate
 from worker.suppliers.logitrail import Logitrail, events
 
 ID = "5499362b1fb35e73548b45af"
 SECRET = "logitrail-secret"
-DONE = {"success": True, "order_id": ID, "tracking_code": "JJFI1", "tracking_url": "https://track.example/JJFI1"}
+DONE = {
+    "success": True,
+    "order_id": ID,
+    "tracking_code": "JJFI1",
+    "tracking_url": "https://track.example/JJFI1",
+}
 
 
 def a_gate():
@@ -33,12 +46,18 @@ def confirm(response, **arguments):
 
 
 def without_detail(answer):
-    return {field.name: getattr(answer, field.name) for field in fields(answer)} | {"detail": "", "": type(answer)}
+    return {field.name: getattr(answer, field.name) for field in fields(answer)} | {
+        "detail": "",
+        "": type(answer),
+    }
 
 
 def test_a_confirm_has_no_body_and_no_content_type():
     """As every public client sends it, with the merchant's Basic credentials."""
-    with WireServer(says(http(200, DONE))) as server, closing(_client(server.url + "/2015-01-01/")) as client:
+    with (
+        WireServer(says(http(200, DONE))) as server,
+        closing(_client(server.url + "/2015-01-01/")) as client,
+    ):
         client.confirm(ID, a_gate())
         request = server.requests[0]
     credentials = base64.b64encode(f"M-shop.example:{SECRET}".encode())
@@ -79,11 +98,22 @@ def test_the_host_counts_through_the_addresses():
     [
         ({}, Confirmed(tracking_code="JJFI1", tracking_url="https://track.example/JJFI1")),
         ({"tracking_code": None, "tracking_url": None}, Confirmed()),
-        ({"tracking_code": 12345, "tracking_url": "javascript:alert(1)"}, Confirmed(tracking_code="12345")),
+        (
+            {"tracking_code": 12345, "tracking_url": "javascript:alert(1)"},
+            Confirmed(tracking_code="12345"),
+        ),
         ({"tracking_code": "x" * 200, "tracking_url": "http://" + "x" * 3000}, Confirmed()),
         ({"tracking_code": ["x"], "tracking_url": "https://a b"}, Confirmed()),
         ({"tracking_code": "", "tracking_url": "http://[::1"}, Confirmed()),
-        ({"order_id": ID.upper(), "tracking_code": None, "tracking_url": "http://t/1", "more": 1}, Confirmed()),
+        (
+            {
+                "order_id": ID.upper(),
+                "tracking_code": None,
+                "tracking_url": "http://t/1",
+                "more": 1,
+            },
+            Confirmed(),
+        ),
         ({"success": False}, Unknown()),
         ({"success": "true"}, Unknown()),
         ({"success": None}, Unknown()),
@@ -106,8 +136,11 @@ def test_a_200_is_believed_only_for_this_order(changes, expected):
 
 def test_escaped_slashes_are_json():
     """As Logitrail writes them."""
-    body = f'{{"success":true,"order_id":"{ID}","tracking_code":"J","tracking_url":"https:\\/\\/t.example\\/J"}}'
-    assert confirm(http(200, body)) == Confirmed(tracking_code="J", tracking_url="https://t.example/J")
+    url = r"https:\/\/t.example\/J"
+    body = f'{{"success":true,"order_id":"{ID}","tracking_code":"J","tracking_url":"{url}"}}'
+    assert confirm(http(200, body)) == Confirmed(
+        tracking_code="J", tracking_url="https://t.example/J"
+    )
 
 
 UNCERTAIN = Rejected("unrecognised_answer", certain=False)
@@ -184,7 +217,9 @@ def test_an_odd_secret_hides_no_code(secret):
 def test_a_late_gate_is_unavailable():
     """Nothing was sent."""
     with WireServer(says(http(200, DONE))) as server, closing(_client(server.url)) as client:
-        assert client.confirm(ID, Gate(time.monotonic() - 6, 5.0)) == Unavailable("too late", late=True)
+        assert client.confirm(ID, Gate(time.monotonic() - 6, 5.0)) == Unavailable(
+            "too late", late=True
+        )
         assert server.received == b""
 
 
@@ -203,7 +238,10 @@ def event(status, event_type="order.info.change", order_id=ID, **changes):
 @pytest.mark.parametrize(
     ("payload", "proof"),
     [
-        (event("confirmed", tracking_code="J", tracking_url="https://t/J"), Confirmed((), "J", "https://t/J")),
+        (
+            event("confirmed", tracking_code="J", tracking_url="https://t/J"),
+            Confirmed((), "J", "https://t/J"),
+        ),
         (event("waiting_products"), Confirmed()),
         (event("processing", merchants_order={"id": "1001", "time": "2016"}), Confirmed()),
         (event("PROCESSED"), Confirmed()),

@@ -51,7 +51,9 @@ def a_gate():
 
 
 def ask(call, *responses, seal=None, trx=TRX):
-    """The answer of one call (`confirm` or `find`) to these responses, and what the server was sent."""
+    """The answer of one call (`confirm` or `find`) to these responses, and what the server was
+    sent.
+    """
     with WireServer(says(*responses)) as server, closing(_client(server.url, seal)) as client:
         return getattr(client, call)(trx, a_gate()), server.requests
 
@@ -61,14 +63,19 @@ def _client(url, seal=None):
 
 
 def test_the_requests_are_the_documented_ones():
-    """PATCH without a body to confirm, GET to find, page and limit together, the key as a bearer."""
+    """PATCH without a body to confirm, GET to find, page and limit together, the key as a
+    bearer.
+    """
     with WireServer(says(http(500))) as server, closing(_client(server.url)) as client:
         client.confirm(TRX, a_gate(), host=1, details={"ignored": True})
         client.find("a/b", a_gate())
         client.find_page(3, a_gate())
         client.accounts(a_gate())
         heads = [request.split(b"\r\n")[0].decode() for request in server.requests]
-        assert all(b"\r\nAuthorization: Bearer relograde-api-key\r\n" in request for request in server.requests)
+        assert all(
+            b"\r\nAuthorization: Bearer relograde-api-key\r\n" in request
+            for request in server.requests
+        )
         assert all(request.endswith(b"\r\n\r\n") for request in server.requests)
     assert heads == [
         f"PATCH /api/1.02/order/confirm/{TRX} HTTP/1.1",
@@ -85,8 +92,13 @@ def test_the_finished_seed_is_confirmed_and_complete(call):
     assert isinstance(answer, Confirmed)
     assert answer.complete
     assert answer.created_at == CREATED_AT
-    assert [line.tag for line in answer.lines] == [line["tag"] for line in FINISHED["items"][0]["orderLines"]]
-    assert sum(line.expires_at == datetime(2026, 4, 14, 8, 5, 41, tzinfo=UTC) for line in answer.lines) == 2
+    assert [line.tag for line in answer.lines] == [
+        line["tag"] for line in FINISHED["items"][0]["orderLines"]
+    ]
+    assert (
+        sum(line.expires_at == datetime(2026, 4, 14, 8, 5, 41, tzinfo=UTC) for line in answer.lines)
+        == 2
+    )
 
 
 @pytest.mark.parametrize("call", ["confirm", "find"])
@@ -101,7 +113,13 @@ def test_the_pending_seed_is_pending_with_four_lines_to_deliver(call):
 @pytest.mark.parametrize("call", ["confirm", "find"])
 def test_no_secret_of_a_line_comes_out(call):
     """Neither codes nor serials nor tokens are anywhere in an answer."""
-    line = {"tag": "T", "status": "finished", "voucherCode": "SECRET1", "voucherSerial": "SECRET2", "token": "SECRET3"}
+    line = {
+        "tag": "T",
+        "status": "finished",
+        "voucherCode": "SECRET1",
+        "voucherSerial": "SECRET2",
+        "token": "SECRET3",
+    }
     answer, _ = ask(call, http(200, with_lines(line)))
     assert answer.complete
     assert "SECRET" not in repr(answer)
@@ -114,7 +132,9 @@ def test_secrets_come_out_sealed_when_there_is_a_key():
     line = {"tag": "T", "status": "finished", "token": "SECRET3"}
     answer, _ = ask("find", http(200, with_lines(line)), seal=sealer.seal)
     box = SealedBox(private)
-    assert json.loads(box.decrypt(answer.lines[0].sealed.encode(), encoder=_base64())) == {"token": "SECRET3"}
+    assert json.loads(box.decrypt(answer.lines[0].sealed.encode(), encoder=_base64())) == {
+        "token": "SECRET3"
+    }
     assert "SECRET" not in repr(answer)
 
 
@@ -150,9 +170,17 @@ def test_finished_is_complete_only_with_something_to_deliver_on_every_line(docum
 
 
 TWO_HUNDREDS = [
-    (http(200, order("FINISHED", priceCurrency="EUR", dateCreated="2025-04-14T08:05:34Z")), Confirmed),
+    (
+        http(200, order("FINISHED", priceCurrency="EUR", dateCreated="2025-04-14T08:05:34Z")),
+        Confirmed,
+    ),
     (http(200, order("cancelled")), Cancelled),
-    (http(200, order("finished", dateCreated="yesterday", priceAmount="free", type=7, surprise={})), Confirmed),
+    (
+        http(
+            200, order("finished", dateCreated="yesterday", priceAmount="free", type=7, surprise={})
+        ),
+        Confirmed,
+    ),
     (http(200, order("expired")), Unknown),
     (http(200, order("finished", trx="RELOANOTHER")), Unknown),
     (http(200, order("finished", trx=None)), Unknown),
@@ -174,7 +202,10 @@ TWO_HUNDREDS = [
 @pytest.mark.parametrize(("response", "kind"), TWO_HUNDREDS)
 def test_a_success_is_believed_only_when_it_can_be_read(call, response, kind):
     """Another order, an unknown status or a broken body is no answer: it may have happened."""
-    with WireServer(says(response)) as server, closing(Relograde(server.url, "1.02", KEY, 0.3, 0.3)) as client:
+    with (
+        WireServer(says(response)) as server,
+        closing(Relograde(server.url, "1.02", KEY, 0.3, 0.3)) as client,
+    ):
         assert isinstance(getattr(client, call)(TRX, a_gate()), kind)
 
 
@@ -186,7 +217,11 @@ def test_created_is_an_answer_to_a_question_only():
 
 MESSAGES = [
     (400, "this order can not be confirmed", Unknown(refused=True)),
-    (400, "this order has expired, orders need confirmation within 24 hours", Rejected("order_expired")),
+    (
+        400,
+        "this order has expired, orders need confirmation within 24 hours",
+        Rejected("order_expired"),
+    ),
     (400, "company not verified", Blocked("company_not_verified")),
     (400, "MULTIPLE_ORDER_LINES", Rejected("multiple_order_lines")),
     (402, "insufficient balance", Rejected("insufficient_balance")),
@@ -216,7 +251,10 @@ MESSAGES = [
 
 
 def without_detail(answer):
-    return {field.name: getattr(answer, field.name) for field in fields(answer)} | {"detail": "", "": type(answer)}
+    return {field.name: getattr(answer, field.name) for field in fields(answer)} | {
+        "detail": "",
+        "": type(answer),
+    }
 
 
 @pytest.mark.parametrize("shape", ["text", "upper", "message", "error", "list"])
@@ -283,7 +321,14 @@ def test_a_body_that_echoes_the_key_does_not_come_out():
 def test_a_page_is_read_order_by_order():
     """One that cannot be read spoils only itself."""
     page = {
-        "data": [FINISHED, PENDING, order("created", trx="C"), order("strange", trx="S"), {"trx": 5}, None],
+        "data": [
+            FINISHED,
+            PENDING,
+            order("created", trx="C"),
+            order("strange", trx="S"),
+            {"trx": 5},
+            None,
+        ],
         "pagination": {"total": 6, "page": 1, "limit": 100, "pages": 1},
     }
     with WireServer(says(http(200, page))) as server, closing(_client(server.url)) as client:
@@ -299,13 +344,18 @@ def test_a_page_may_be_longer_than_an_order():
         with WireServer(says(http(200, page))) as server, closing(_client(server.url)) as client:
             answer = client.find_page(1, a_gate())
         assert (
-            {trx: type(one) for trx, one in answer.items()} if isinstance(answer, dict) else type(answer)
+            {trx: type(one) for trx, one in answer.items()}
+            if isinstance(answer, dict)
+            else type(answer)
         ) == expected
 
 
 def test_accounts_are_totals_by_currency_in_upper_case():
     """Exact to the digit."""
-    body = '[{"currency": "eur", "state": "live", "totalAmount": 1234567890.10}, {"currency": "USD", "totalAmount": 0}]'
+    body = (
+        '[{"currency": "eur", "state": "live", "totalAmount": 1234567890.10}, {"currency": '
+        '"USD", "totalAmount": 0}]'
+    )
     with WireServer(says(http(200, body))) as server, closing(_client(server.url)) as client:
         assert client.accounts(a_gate()) == {"EUR": Decimal("1234567890.10"), "USD": Decimal(0)}
 
@@ -342,7 +392,15 @@ def test_a_late_gate_makes_every_call_unavailable():
 @pytest.mark.parametrize(
     ("payload", "orders"),
     [
-        ({"event": "ORDER_FINISHED", "state": "live", "apiKeyDescription": "k", "data": {"trx": "R"}}, ["R"]),
+        (
+            {
+                "event": "ORDER_FINISHED",
+                "state": "live",
+                "apiKeyDescription": "k",
+                "data": {"trx": "R"},
+            },
+            ["R"],
+        ),
         ({"event": None, "apiKeyDescription": "k", "data": {"trx": "R", "reference": None}}, ["R"]),
         ({"event": "ORDER_FINISHED", "data": {"trx": "R"}, "new": 1}, ["R"]),
         ({"event": "ORDER_FINISHED", "data": None}, []),

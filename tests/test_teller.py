@@ -1,4 +1,6 @@
-"""The web app is told in the shape of the contract, signed, in order, at least once, and not before it is on disk."""
+"""The web app is told in the shape of the contract, signed, in order, at least once, and not before
+it is on disk.
+"""
 
 import json
 import threading
@@ -17,18 +19,34 @@ from schemas.outcomes import TYPES, iso
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id, render
 from worker.ledger.reads.views import Views
+from worker.process.loops import Loop
 from worker.rules.policy import Step
-from worker.turns.dispatcher import TICK, Loop, teller_turn
-from worker.web_app.teller import BATCH, HOLD, POSTS_AT_ONCE, SYNC_AGE, Poster, Teller
+from worker.web_app.teller import (
+    BATCH,
+    HOLD,
+    IDLE_WAIT,
+    POSTS_AT_ONCE,
+    PRESSED_WAIT,
+    SYNC_AGE,
+    Poster,
+    Teller,
+)
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 BODY_KEYS = {"id", "type", "timestamp", "data"}
 DATA_KEYS = {
-    "supplier", "order_id", "account", "reference", "state", "reason", "sequence", "attempts", "inferred",
+    "supplier", "order_id", "account", "reference", "state", "reason", "sequence", "attempts",
+    "inferred",
     "details_applied", "tracking_code", "tracking_url", "lines_total", "lines_finished", "lines",
 }  # fmt: skip
 LINES = [
-    {"tag": "t1", "status": "finished", "deliverable": True, "expires_at": START, "sealed": "c2VhbGVk"},
+    {
+        "tag": "t1",
+        "status": "finished",
+        "deliverable": True,
+        "expires_at": START,
+        "sealed": "c2VhbGVk",
+    },
     {"tag": "t2", "status": "pending", "deliverable": False, "expires_at": None, "sealed": None},
 ]
 
@@ -36,11 +54,19 @@ LINES = [
 def order(order_id: str = "T-1", supplier: str = "relograde") -> Order:
     deadline = START + 86400 if supplier == "relograde" else None
     created = START if supplier == "relograde" else None
-    return Order(supplier=supplier, order_id=order_id, reference="shop-1", created_at=created, deadline_at=deadline)
+    return Order(
+        supplier=supplier,
+        order_id=order_id,
+        reference="shop-1",
+        created_at=created,
+        deadline_at=deadline,
+    )
 
 
 class WebApp:
-    """A web app over real HTTP: verifies each signature, answers what a test says, remembers what it took."""
+    """A web app over real HTTP: verifies each signature, answers what a test says, remembers what
+    it took.
+    """
 
     def __init__(self) -> None:
         self.statuses: dict[str, list[int]] = {}
@@ -68,7 +94,9 @@ class WebApp:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}
+        )
         self._thread.start()
 
     @property
@@ -94,7 +122,9 @@ def web_app():
 class Desk:
     """A ledger, its outbox and a teller, on a clock that a test moves, against a real Redis."""
 
-    def __init__(self, client, policies, clock, channels=("task",), post=None, publish=None, synced=True):
+    def __init__(
+        self, client, policies, clock, channels=("task",), post=None, publish=None, synced=True
+    ):
         self.clock = clock
         self.client = client
         self.ledger = make_ledger(client, policies, clock, channels=channels)
@@ -112,7 +142,9 @@ class Desk:
         self.ledger.change(
             "relograde",
             order_id,
-            lambda found, now: Step(order=replace(found, **fields), event="changed", tells=((kind, reason),)),
+            lambda found, now: Step(
+                order=replace(found, **fields), event="changed", tells=((kind, reason),)
+            ),
         )
 
     def ids(self) -> list[str]:
@@ -143,7 +175,7 @@ def desk(client, policies, clock):
         one.close()
 
 
-# --- the shape --------------------------------------------------------------------------------------------------
+# --- the shape ------------------------------------------------------------------------------------
 
 
 def test_an_outcome_has_exactly_the_keys_of_the_contract(desk):
@@ -159,16 +191,21 @@ def test_an_outcome_has_exactly_the_keys_of_the_contract(desk):
         "type": "order.accepted",
         "timestamp": "2027-01-15T08:00:00.000Z",
         "data": {
-            "supplier": "relograde", "order_id": "T-1", "account": None, "reference": "shop-1", "state": "accepted",
-            "reason": None, "sequence": 1, "attempts": 0, "inferred": False, "details_applied": None,
-            "tracking_code": None, "tracking_url": None, "lines_total": None, "lines_finished": None, "lines": [],
+            "supplier": "relograde", "order_id": "T-1", "account": None, "reference": "shop-1",
+            "state": "accepted",
+            "reason": None, "sequence": 1, "attempts": 0, "inferred": False,
+            "details_applied": None,
+            "tracking_code": None, "tracking_url": None, "lines_total": None,
+            "lines_finished": None, "lines": [],
         },
     }  # fmt: skip
     assert json.loads(json.dumps(body)) == body
 
 
 def test_lines_and_tracking_are_told_as_they_stood(desk):
-    """`sealed` only where there is something sealed; what later happens does not change what was written."""
+    """`sealed` only where there is something sealed; what later happens does not change what was
+    written.
+    """
     shop = desk()
     shop.ledger.open(order())
     shop.change(
@@ -179,7 +216,12 @@ def test_lines_and_tracking_are_told_as_they_stood(desk):
     shop.rounds(number=4, pause=31)
     data = next(body for body in shop.published if body["type"] == "order.confirmed")["data"]
     assert data["lines"] == [
-        {"tag": "t1", "status": "finished", "expires_at": "2027-01-15T08:00:00.000Z", "sealed": "c2VhbGVk"},
+        {
+            "tag": "t1",
+            "status": "finished",
+            "expires_at": "2027-01-15T08:00:00.000Z",
+            "sealed": "c2VhbGVk",
+        },
         {"tag": "t2", "status": "pending", "expires_at": None},
     ]
     assert (data["lines_total"], data["lines_finished"]) == (2, 1)
@@ -197,7 +239,10 @@ def test_a_refused_message_is_told_under_its_letter(desk):
     [body] = shop.published
     assert set(body["data"]) == DATA_KEYS | {"key"}
     assert body["id"] == "messages.1.1"
-    assert {name: body["data"][name] for name in ("key", "state", "sequence", "reason", "reference", "order_id")} == {
+    assert {
+        name: body["data"][name]
+        for name in ("key", "state", "sequence", "reason", "reference", "order_id")
+    } == {
         "key": "message/1",
         "state": None,
         "sequence": None,
@@ -212,23 +257,34 @@ def test_every_type_renders(kind):
     """From the few strings that the ledger keeps."""
     kept = {"type": kind, "at": f"{START:.6f}", "order": {"state": "pending", "reference": "r"}}
     body = render("logitrail", "a" * 24, "7", kept)
-    assert (body["type"], body["data"]["sequence"], body["data"]["supplier"]) == (kind, 7, "logitrail")
+    assert (body["type"], body["data"]["sequence"], body["data"]["supplier"]) == (
+        kind,
+        7,
+        "logitrail",
+    )
     assert body["timestamp"] == iso(START)
 
 
-@pytest.mark.parametrize("named", [("relograde", "T-1", 1), ("logitrail", "a" * 24, 12), ("messages", "7", 1)])
+@pytest.mark.parametrize(
+    "named", [("relograde", "T-1", 1), ("logitrail", "a" * 24, 12), ("messages", "7", 1)]
+)
 def test_an_id_says_which_outcome_it_is(named):
     """There and back."""
     assert parse_id(outcome_id(*named)) == named
 
 
-# --- the signed POST ----------------------------------------------------------------------------------------------
+# --- the signed POST ------------------------------------------------------------------------------
 
 
 def test_a_post_is_signed_as_standard_webhooks_says(web_app):
     """Verified by its own library; one changed byte is a forgery."""
     poster = Poster(web_app.url, SECRET)
-    body = {"id": "relograde.T-1.1", "type": "order.accepted", "timestamp": iso(START), "data": {"order_id": "Tö"}}
+    body = {
+        "id": "relograde.T-1.1",
+        "type": "order.accepted",
+        "timestamp": iso(START),
+        "data": {"order_id": "Tö"},
+    }
     assert poster(body) is True
     poster.close()
     headers, raw = web_app.requests[0]
@@ -243,7 +299,16 @@ def test_a_post_is_signed_as_standard_webhooks_says(web_app):
 
 @pytest.mark.parametrize(
     ("status", "taken"),
-    [(200, True), (202, True), (204, True), (301, False), (307, False), (400, False), (410, False), (500, False)],
+    [
+        (200, True),
+        (202, True),
+        (204, True),
+        (301, False),
+        (307, False),
+        (400, False),
+        (410, False),
+        (500, False),
+    ],
 )
 def test_only_a_2xx_has_taken_it(web_app, status, taken):
     """A redirect is not followed: it could carry the order elsewhere."""
@@ -259,7 +324,7 @@ def test_a_web_app_that_is_not_there_has_not_taken_it():
     assert Poster("http://127.0.0.1:9/", SECRET)({"id": "i", "data": {}}) is False
 
 
-# --- in order, at least once ------------------------------------------------------------------------------------
+# --- in order, at least once ----------------------------------------------------------------------
 
 
 def test_posts_of_one_order_go_in_order_and_wait_for_each_other(desk, web_app):
@@ -324,7 +389,7 @@ def test_a_hanging_post_does_not_hold_back_other_orders(desk, web_app):
             other.set()
 
     web_app.hang = hang
-    loop = Loop("teller", lambda: teller_turn(shop.teller))
+    loop = Loop("teller", shop.teller.turn)
     shop.ledger.open(order("T-slow"))
     loop.start()
     try:
@@ -339,19 +404,24 @@ def test_a_hanging_post_does_not_hold_back_other_orders(desk, web_app):
 
 
 def test_a_round_that_took_all_it_may_is_followed_at_once_by_the_next(desk, web_app):
-    """Otherwise outcomes gather for a quarter of a second: many together cost less. POSTs that hang are no pressure."""
+    """Otherwise outcomes gather for a quarter of a second: many together cost less.
+
+    POSTs that hang are no pressure.
+    """
     poster = Poster(web_app.url, SECRET)
     shop, posts = desk(), desk(channels=("post",), post=poster)
     for number in range(BATCH + 1):
         shop.ledger.open(order(f"T-{number}"))
     shop.clock.advance(SYNC_AGE)
-    assert [teller_turn(shop.teller), teller_turn(shop.teller)] == [0.02, TICK]
+    assert [shop.teller.turn(), shop.teller.turn()] == [PRESSED_WAIT, IDLE_WAIT]
     released = threading.Event()
     web_app.hang = lambda body: released.wait(14)
     for number in range(POSTS_AT_ONCE):
         posts.ledger.open(order(f"P-{number}"))
     posts.clock.advance(SYNC_AGE)
-    assert [teller_turn(posts.teller), teller_turn(posts.teller)] == [0.02, TICK], "none is free for another"
+    assert [posts.teller.turn(), posts.teller.turn()] == [PRESSED_WAIT, IDLE_WAIT], (
+        "none is free for another"
+    )
     released.set()
     posts.teller.wait()
     poster.close()
@@ -370,7 +440,9 @@ def test_a_task_is_repeated_until_it_is_acknowledged(desk):
 
 
 def test_a_later_task_does_not_wait_for_an_acknowledgement(desk):
-    """It waits until the one before it was sent, and no longer: the web app has `sequence` to sort by."""
+    """It waits until the one before it was sent, and no longer: the web app has `sequence` to sort
+    by.
+    """
     shop = desk()
     shop.ledger.open(order())
     shop.turn()
@@ -438,10 +510,16 @@ def test_only_passing_news_is_superseded(desk, kind):
     shop.change(kind="order.updated")
     shop.change(kind="order.confirmed", state="confirmed")
     shop.rounds(number=5, pause=31)
-    assert list(dict.fromkeys(shop.ids())) == ["relograde.T-1.1", "relograde.T-1.3", "relograde.T-1.4"]
+    assert list(dict.fromkeys(shop.ids())) == [
+        "relograde.T-1.1",
+        "relograde.T-1.3",
+        "relograde.T-1.4",
+    ]
 
 
-def test_what_nobody_takes_for_three_days_is_a_letter_of_its_own_and_the_next_one_goes(desk, web_app):
+def test_what_nobody_takes_for_three_days_is_a_letter_of_its_own_and_the_next_one_goes(
+    desk, web_app
+):
     """It can be requeued by a person, then it goes out again with the same id."""
     poster = Poster(web_app.url, SECRET)
     shop = desk(channels=("post",), post=poster)
@@ -480,7 +558,7 @@ def test_a_sender_that_raises_is_tried_again(desk):
     assert tried == [["T-1", "T-2"]] * 3
 
 
-# --- not before it is on disk -----------------------------------------------------------------------------------
+# --- not before it is on disk ---------------------------------------------------------------------
 
 
 def test_with_a_synced_server_nothing_waits(desk):
@@ -493,7 +571,9 @@ def test_with_a_synced_server_nothing_waits(desk):
 
 
 def test_without_synced_writes_nothing_leaves_before_two_seconds(desk):
-    """In which a server with an append-only file syncs by itself; the ledger's clock counts them."""
+    """In which a server with an append-only file syncs by itself; the ledger's clock counts
+    them.
+    """
     shop = desk(synced=False)
     shop.ledger.open(order())
     shop.turn()

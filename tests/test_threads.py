@@ -15,7 +15,9 @@ from worker.turns.threads import Threads
 
 @pytest.fixture
 def hanging():
-    """An executor whose steps wait until they are let go, and its threads: two for each supplier."""
+    """An executor whose steps wait until they are let go, and its threads: two for each
+    supplier.
+    """
     gate, entered = threading.Event(), threading.Semaphore(0)
 
     def step(supplier: str, order_id: str) -> str:
@@ -34,7 +36,12 @@ def hanging():
 def test_a_supplier_that_hangs_takes_its_share_and_no_more(hanging):
     """The other one keeps its own; whoever asks learns at once that there is no thread (12)."""
     threads, _, _ = hanging
-    assert [threads.start("logitrail", f"L{number}") for number in range(4)] == [True, True, False, False]
+    assert [threads.start("logitrail", f"L{number}") for number in range(4)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert threads.step("logitrail", "L9") == "no_thread"
     assert threads.start("relograde", "R1")
 
@@ -88,7 +95,10 @@ def test_a_new_order_takes_its_first_step_beside_the_door(ledger):
     finally:
         gate.set()
         threads._pool.shutdown()
-    assert {name: order.state for name, order in recount(ledger).items()} == {"A": "confirmed", "B": "accepted"}
+    assert {name: order.state for name, order in recount(ledger).items()} == {
+        "A": "confirmed",
+        "B": "accepted",
+    }
     assert not threads.start("relograde", "B"), "the pool has ended"
 
 

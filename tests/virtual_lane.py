@@ -1,7 +1,9 @@
-"""A lane at work on virtual time: the real policy, scripts, executor and dispatcher; only the supplier is a stand-in.
+"""A lane at work on virtual time: the real policy, scripts, executor and dispatcher; only the
+supplier is a stand-in.
 
-A step takes `step` seconds of the clock. A call's first byte leaves `way` seconds after its permit, if it still may,
-and its answer is there at once: how long a supplier takes changes nothing about a budget that counts what was sent.
+A step takes `step` seconds of the clock. A call's first byte leaves `way` seconds after its permit,
+if it still may, and its answer is there at once: how long a supplier takes changes nothing about a
+budget that counts what was sent.
 """
 
 import logging
@@ -23,14 +25,17 @@ from worker.turns.page_turn import Rechecks
 FINISHED = say.Confirmed(lines=(say.Line("1", "finished", True),))
 STEP = 0.002
 PAGE_LOOK = 2.0
-"""What waits for a page is looked at so often: whether one may be asked depends on more than the sorted sets."""
+"""What waits for a page is looked at so often: whether one may be asked depends on more than the
+sorted sets.
+"""
 
 
 class Supplier:
-    """Stands where a client of `worker.suppliers` stands. Each call gets the next answer that was promised.
+    """Stands where a client of `worker.suppliers` stands. Each call gets the next answer that was
+    promised.
 
-    An order without answers, or with none left, is confirmed by a confirm; a read then shows it. What was sent, and
-    when each order took effect, is in its books.
+    An order without answers, or with none left, is confirmed by a confirm; a read then shows it.
+    What was sent, and when each order took effect, is in its books.
     """
 
     def __init__(self, clock: Any, *, way: float = 0.0) -> None:
@@ -46,7 +51,9 @@ class Supplier:
         self.answers |= {order_id: deque(each) for order_id, each in answers.items()}
 
     def find(self, order_id: str, gate: Any) -> say.Answer:
-        return self._call(order_id, gate) or (FINISHED if order_id in self.effects else say.Created())
+        return self._call(order_id, gate) or (
+            FINISHED if order_id in self.effects else say.Created()
+        )
 
     def confirm(self, order_id: str, gate: Any, host: int = 0, details: Any = None) -> say.Answer:
         answer = self._call(order_id, gate)
@@ -86,13 +93,17 @@ class VirtualLane:
         self.rechecks = Rechecks(Pages(ledger), ledger.policies, questions, clients, jitter)
         self._rung: deque[tuple[str, str]] = deque()
         lanes = (("relograde", None),)
-        self.dispatcher = Dispatcher(ledger, lanes, self._ring, monotonic=clock, page=self.rechecks.turn)
+        self.dispatcher = Dispatcher(
+            ledger, lanes, self._ring, monotonic=clock, page=self.rechecks.turn
+        )
 
     def _ring(self, supplier: str, order_ids: list[str]) -> None:
         self._rung.extend((supplier, order_id) for order_id in order_ids)
 
     def work(self, arrivals: Iterable[tuple[float, Any]] = (), until: float = math.inf) -> None:
-        """Opens `arrivals` (when, order) as they come, and works until `until`, or until nothing is left to do."""
+        """Opens `arrivals` (when, order) as they come, and works until `until`, or until nothing is
+        left to do.
+        """
         coming = deque(sorted(arrivals, key=lambda arrival: arrival[0]))
         with _quiet():
             while self.clock() < until:
@@ -106,19 +117,26 @@ class VirtualLane:
                 then = min(self._next_event(), coming[0][0] if coming else math.inf, until)
                 if then == math.inf:
                     return
-                # A worker would look every TICK; looks that find nothing are left out, those around the event are not.
+                # A worker would look every TICK; looks that find nothing are left out, those around
+                # the event are not.
                 in_vain = math.floor((then - self.clock()) / TICK) * TICK if idle else 0.0
                 self.clock.advance(max(wait, in_vain))
 
     def _next_event(self) -> float:
         """When an order falls due, or something comes free that a ready one waits for."""
         key, client = self.ledger.scripts.key, self.ledger.scripts.client
-        ready = any(client.zcard(key("relograde", "ready", "-", kind)) for kind in ("confirm", "ask", "recheck"))
+        ready = any(
+            client.zcard(key("relograde", "ready", "-", kind))
+            for kind in ("confirm", "ask", "recheck")
+        )
         if ready and self.ledger.limits["relograde"].pages:
             return float(self.clock() + PAGE_LOOK)
         names = ("due", "calls", "reserved", "leases") if ready else ("due",)
         keys = [key("relograde", name, "-") for name in names]
-        rows = [client.zrangebyscore(name, f"({self.clock():.6f}", "+inf", 0, 1, withscores=True) for name in keys]
+        rows = [
+            client.zrangebyscore(name, f"({self.clock():.6f}", "+inf", 0, 1, withscores=True)
+            for name in keys
+        ]
         probe_at = client.hget(key("relograde", "lane", "-"), "probe_at") if ready else None
         probes = [float(probe_at)] if probe_at and float(probe_at) > self.clock() else []
         return min((*probes, *(score for row in rows for _, score in row)), default=math.inf)

@@ -1,4 +1,6 @@
-"""A server of raw sockets on loopback that can misbehave on the wire in every way the tests need."""
+"""A server of raw sockets on loopback that can misbehave on the wire in every way the tests
+need.
+"""
 
 import json
 import socket
@@ -97,14 +99,24 @@ class WireServer:
 
 def _whole(data: bytes) -> bool:
     head, end, body = data.partition(b"\r\n\r\n")
-    sizes = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    sizes = [
+        line.split(b":")[1]
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    ]
     return bool(end) and len(body) >= int(sizes[0] if sizes else 0)
 
 
 def http(status: int, body: bytes | str | dict | list = b"", **headers: str) -> bytes:
-    """A whole response; a dict or list becomes JSON, and `retry_after="5"` the header of that name."""
+    """A whole response; a dict or list becomes JSON, and `retry_after="5"` the header of that
+    name.
+    """
     raw = (
-        json.dumps(body).encode() if isinstance(body, dict | list) else body.encode() if isinstance(body, str) else body
+        json.dumps(body).encode()
+        if isinstance(body, dict | list)
+        else body.encode()
+        if isinstance(body, str)
+        else body
     )
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(raw)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]

@@ -1,4 +1,6 @@
-"""What the wire can do to one call: hosts that are not there, connections that break, answers that are none."""
+"""What the wire can do to one call: hosts that are not there, connections that break, answers that
+are none.
+"""
 
 import socket
 import ssl
@@ -12,7 +14,7 @@ from threading import Thread
 
 from wire_server import Behaviour, Visit, WireServer, http, says
 
-# --- behaviours of a server that has read the request -----------------------------------------------------------------
+# --- behaviours of a server that has read the request ---------------------------------------------
 
 
 def resets(visit: Visit) -> bool:
@@ -73,7 +75,7 @@ def cuts(response: bytes) -> Behaviour:
 
 stops_short = cuts(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"trx":')
 
-# --- certificates -----------------------------------------------------------------------------------------------------
+# --- certificates ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,13 @@ class Certificate:
 def make_certificate(folder: Path, name: str) -> Certificate:
     """One for `name`, such as `IP:127.0.0.1`."""
     made = Certificate(folder / "cert.pem", folder / "key.pem")
-    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout {made.key} -out {made.cert}"
-    subprocess.run([*command.split(), "-addext", f"subjectAltName={name}"], check=True, capture_output=True)
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout "
+        f"{made.key} -out {made.cert}"
+    )
+    subprocess.run(
+        [*command.split(), "-addext", f"subjectAltName={name}"], check=True, capture_output=True
+    )
     return made
 
 
@@ -105,13 +112,14 @@ class Certificates:
     others: Certificate
 
 
-# --- wires: all that one call can meet --------------------------------------------------------------------------------
+# --- wires: all that one call can meet ------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Wire:
-    """`place` opens it and gives its base URL. `slow`: it takes longer than any call may last. `trusted`: the client is
-    told to trust the server's certificate."""
+    """`place` opens it and gives its base URL. `slow`: it takes longer than any call may last.
+    `trusted`: the client is told to trust the server's certificate.
+    """
 
     place: Callable[[Certificates], AbstractContextManager[str]]
     slow: bool = False
@@ -135,7 +143,11 @@ def answers(status: int, body: bytes | str | dict | list = b"", **headers: str) 
 
 
 def encrypts(
-    behave: Behaviour, pick: Callable[[Certificates], Certificate], *, trusted: bool, scheme: str = "https"
+    behave: Behaviour,
+    pick: Callable[[Certificates], Certificate],
+    *,
+    trusted: bool,
+    scheme: str = "https",
 ) -> Wire:
     """A server of TLS, spoken to as `scheme` says."""
 

@@ -1,7 +1,8 @@
 """The few places at which a process can die with something half done, by name.
 
-`reach` does nothing in production: one comparison with None. A test installs a hook that stops, freezes or kills the
-process there; nothing in the environment can, so that no deployment does it by accident.
+`reach` does nothing in production: one comparison with None. A test installs a hook that stops,
+freezes or kills the process there; nothing in the environment can, so that no deployment does it by
+accident.
 """
 
 from collections.abc import Callable

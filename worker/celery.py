@@ -1,7 +1,8 @@
-"""The Celery app (found by `celery -A worker`). Every option that differs from Celery's default has its reason here.
+"""The Celery app (found by `celery -A worker`). Every option that differs from Celery's default has
+its reason here.
 
-The broker is a work queue and nothing more: no countdowns, no results, JSON only. When an order is looked at again
-stands in the ledger, so a message that is lost, doubled or late changes nothing.
+The broker is a work queue and nothing more: no countdowns, no results, JSON only. When an order is
+looked at again stands in the ledger, so a message that is lost, doubled or late changes nothing.
 """
 
 import atexit
@@ -19,13 +20,15 @@ from kombu.exceptions import ChannelError, OperationalError
 from worker.process import broker, logs
 from worker.process.consumer import Events
 from worker.process.health import HUNG, STOPPING, Progress, Watch, away, queue_name
+from worker.process.loops import Loop
 from worker.service import service
 from worker.settings import SettingsError
-from worker.turns.dispatcher import Dispatcher, Loop, teller_turn
+from worker.turns.dispatcher import Dispatcher
 
 DOORS_QUEUE = "orders"
 DOORBELL_EXPIRES = 30
-"""Seconds after which a doorbell that nobody heard is dropped: the ledger rings again after five."""
+"""Seconds after which a doorbell that nobody heard is dropped: the ledger rings again after five.
+"""
 log = logging.getLogger("countersign.worker")
 
 try:
@@ -35,7 +38,9 @@ except SettingsError as error:
 
 broker.install()
 broker_url, master = broker.address(settings.redis_url)
-app = Celery("countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes", "tasks.workers"])
+app = Celery(
+    "countersign", include=["tasks.orders", "tasks.webhooks", "tasks.outcomes", "tasks.workers"]
+)
 app.conf.update(
     broker_url=broker_url,
     broker_connection_retry_on_startup=True,
@@ -55,7 +60,10 @@ app.conf.update(
         "health_check_interval": 25,
         "priority_steps": [0],
     },
-    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (DOORS_QUEUE, "relograde", "logitrail")],
+    task_queues=[
+        Queue(name, Exchange(name), routing_key=name)
+        for name in (DOORS_QUEUE, "relograde", "logitrail")
+    ],
     task_default_queue=DOORS_QUEUE,
     task_default_exchange=DOORS_QUEUE,
     task_default_routing_key=DOORS_QUEUE,
@@ -67,7 +75,12 @@ app.conf.update(
     # A failure must not loop: the ledger decides what comes next.
     task_acks_on_failure=True,
     task_acks_on_timeout=True,
-    task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5},
+    task_publish_retry_policy={
+        "max_retries": 2,
+        "interval_start": 0.1,
+        "interval_step": 0.2,
+        "interval_max": 0.5,
+    },
     task_repr_maxlevels=1,
     # Calls block for up to 30 s: threads cost kilobytes, processes megabytes.
     worker_pool="threads",
@@ -85,12 +98,17 @@ app.conf.update(
 )
 app.steps["consumer"].add(Events)
 progress = Progress(settings.countersign_prefix, os.getpid())
-outcome_queue = Queue(settings.outcome_queue, Exchange(settings.outcome_queue), routing_key=settings.outcome_queue)
+outcome_queue = Queue(
+    settings.outcome_queue, Exchange(settings.outcome_queue), routing_key=settings.outcome_queue
+)
 _loops: list[Loop] = []
 
 
 def ring(supplier: str, order_ids: list[str]) -> None:
-    """Rings doorbells. A lost one is rung again, so a broker that cannot be reached is only said."""
+    """Rings doorbells.
+
+    A lost one is rung again, so a broker that cannot be reached is only said.
+    """
     try:
         with _together() as producer:
             for order_id in order_ids:
@@ -117,19 +135,25 @@ def publish_outcomes(bodies: list[dict[str, Any]]) -> None:
             message = app.amqp.create_task_message(
                 body["id"], name, (), {"outcome": body}, argsrepr="()", kwargsrepr=body["id"]
             )
-            app.amqp.send_task_message(producer, name, message, queue=outcome_queue, declare=declare, retry=False)
+            app.amqp.send_task_message(
+                producer, name, message, queue=outcome_queue, declare=declare, retry=False
+            )
             declare = []
 
 
 @contextmanager
 def _together() -> Iterator[Any]:
-    """A producer whose messages leave in one round trip, at the end; without retries, since the ledger tells again."""
+    """A producer whose messages leave in one round trip, at the end; without retries, since the
+    ledger tells again.
+    """
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         yield producer
 
 
 def backlog() -> int:
-    """How many messages wait: outcomes in the web app's queue, or its receipts in ours; 0 when that cannot be told."""
+    """How many messages wait: outcomes in the web app's queue, or its receipts in ours; 0 when that
+    cannot be told.
+    """
     return max(_waiting(outcome_queue), _waiting(app.amqp.queues[DOORS_QUEUE]))
 
 
@@ -178,25 +202,37 @@ def start_loops(sender: Any, **kwargs: Any) -> None:
 def _start_loops(sender: Any) -> None:
     here = service()
     threads = here.threads
-    dispatcher = Dispatcher(here.ledger, here.lanes, ring, here.look_at_server, start=threads.start, page=threads.page)
+    dispatcher = Dispatcher(
+        here.ledger, here.lanes, ring, here.look_at_server, start=threads.start, page=threads.page
+    )
     teller = here.teller(publish_outcomes, backlog)
 
-    sender.add_task_queue(queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True)
+    sender.add_task_queue(
+        queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True
+    )
     progress.begin()
     atexit.register(progress.forget)
     watch = Watch(progress, beat)
-    _loops[:] = [Loop("dispatcher", dispatcher.turn), Loop("beat", watch.beat), Loop("health", watch.judge)]
+    _loops[:] = [
+        Loop("dispatcher", dispatcher.turn),
+        Loop("beat", watch.beat),
+        Loop("health", watch.judge),
+    ]
     _loops.extend(Loop("accounts", account.turn) for account in here.accounts)
     if settings.channels:
-        _loops.append(Loop("teller", lambda: teller_turn(teller)))
+        _loops.append(Loop("teller", teller.turn))
     for loop in _loops:
         loop.start()
 
 
 @signals.worker_shutting_down.connect
 def stop_loops(**kwargs: Any) -> None:
-    """A stopping worker rings no more; the calls in hand are finished, and until then it counts as well."""
+    """A stopping worker rings no more; the calls in hand are finished, and until then it counts as
+    well.
+    """
     for loop in _loops:
         loop.stop()
     if _loops:
-        progress.stop(max(limits.call_budget for limits in service().ledger.limits.values()) + STOPPING)
+        progress.stop(
+            max(limits.call_budget for limits in service().ledger.limits.values()) + STOPPING
+        )

@@ -29,7 +29,12 @@ class DeadLetters:
             return {**self.views.message(rest), "body": json.loads(fields["body"])}
         if kind == "outcome":
             return next(
-                (letter for letter in self.views.letters("outcome_undeliverable") if letter["key"] == key), None
+                (
+                    letter
+                    for letter in self.views.letters("outcome_undeliverable")
+                    if letter["key"] == key
+                ),
+                None,
             )
         order = self.views.order(kind, rest)
         if order is None or order.letter is None:
@@ -56,14 +61,19 @@ class DeadLetters:
         """Puts one back; returns None when done, or why not. Doing it twice at once is harmless."""
         kind, _, rest = key.partition("/")
         if kind == "message":
-            return "a refused message cannot be requeued: send it again, corrected, then resolve this letter"
+            return (
+                "a refused message cannot be requeued: send it again, corrected, then "
+                "resolve this letter"
+            )
         if kind == "outcome":
             return self._close_outcome(rest, requeue=True)
         if kind not in self.views.suppliers:
             return "no such dead letter"
         if never := self._never(kind, rest):
             return never
-        return None if self.ledger.change(kind, rest, interventions.requeue) else "no such dead letter"
+        return (
+            None if self.ledger.change(kind, rest, interventions.requeue) else "no such dead letter"
+        )
 
     def resolve(self, key: str, note: str) -> str | None:
         """Closes one with a note; returns None when done, or why not."""
@@ -74,9 +84,13 @@ class DeadLetters:
             return self._close_outcome(rest, requeue=False)
         if kind not in self.views.suppliers:
             return "no such dead letter"
-        done = self.ledger.change(kind, rest, lambda order, now: interventions.resolve(order, now, note))
+        done = self.ledger.change(
+            kind, rest, lambda order, now: interventions.resolve(order, now, note)
+        )
         return None if done else "no such dead letter"
 
     def _close_outcome(self, text: str, *, requeue: bool) -> str | None:
         named = parse_id(text)
-        return None if named and self.outbox.close(*named, requeue=requeue) else "no such dead letter"
+        return (
+            None if named and self.outbox.close(*named, requeue=requeue) else "no such dead letter"
+        )

@@ -1,7 +1,9 @@
-"""What Flower is told (`--conf`): it only looks, and without a password it listens on loopback only.
+"""What Flower is told (`--conf`): it only looks, and without a password it listens on loopback
+only.
 
-Flower runs this file with the module's names as its options, after it has read FLOWER_* and the command line.
-Everything that it shows comes from Celery's events; what must not be shown is kept out of them at the doors.
+Flower runs this file with the module's names as its options, after it has read FLOWER_* and the
+command line. Everything that it shows comes from Celery's events; what must not be shown is kept
+out of them at the doors.
 """
 
 from ipaddress import ip_address as _ip_address
@@ -36,7 +38,9 @@ basic_auth = [_auth] if _auth else []
 address = _given.address or ("0.0.0.0" if _auth else "127.0.0.1")  # noqa: S104 - behind the password
 port = _given.port
 if not _auth and not _is_loopback(address):
-    raise SystemExit(f"FLOWER_BASIC_AUTH: is missing, and FLOWER_ADDRESS {address} can be reached by others")
+    raise SystemExit(
+        f"FLOWER_BASIC_AUTH: is missing, and FLOWER_ADDRESS {address} can be reached by others"
+    )
 
 read_only = True  # a page that can revoke tasks or stop workers is no place to watch from
 persistent = False  # its database on disk would outlive RETENTION_DAYS

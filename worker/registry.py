@@ -39,7 +39,8 @@ def limits(settings: Settings) -> dict[str, Limits]:
         supplier: Limits(
             calls_per_minute=settings.of(supplier, "calls_per_minute"),
             max_in_flight=settings.of(supplier, "max_in_flight"),
-            call_budget=settings.of(supplier, "connect_timeout") + settings.of(supplier, "read_timeout"),
+            call_budget=settings.of(supplier, "connect_timeout")
+            + settings.of(supplier, "read_timeout"),
             accounts=supplier == "relograde",
             # Without a limit there is nothing that a page could save.
             pages=supplier == "relograde"

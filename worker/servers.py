@@ -1,7 +1,8 @@
 """Which Redis a URL means: one server, or the present master of a group that Sentinels watch.
 
-`redis+sentinel://[user:password@]host:port[,host:port…]/MASTER[/DATABASE]`; the credentials are the master's. Broker
-and ledger take the same forms. A fail-over is to us a restart that may have forgotten the last seconds.
+`redis+sentinel://[user:password@]host:port[,host:port…]/MASTER[/DATABASE]`; the credentials are the
+master's. Broker and ledger take the same forms. A fail-over is to us a restart that may have
+forgotten the last seconds.
 """
 
 from dataclasses import dataclass
@@ -39,13 +40,17 @@ class Group:
     def broker_url(self) -> str:
         """As kombu writes it: one URL for each Sentinel."""
         login = f"{self.credentials}@" if self.credentials else ""
-        return ";".join(f"sentinel://{login}{host}:{port}/{self.database}" for host, port in self.sentinels)
+        return ";".join(
+            f"sentinel://{login}{host}:{port}/{self.database}" for host, port in self.sentinels
+        )
 
     @property
     def login(self) -> dict[str, str]:
         """What the master is told."""
         user, _, password = (unquote(part) for part in self.credentials.partition(":"))
-        return {name: value for name, value in (("username", user), ("password", password)) if value}
+        return {
+            name: value for name, value in (("username", user), ("password", password)) if value
+        }
 
 
 def group(url: str) -> Group | None:
@@ -57,7 +62,9 @@ def group(url: str) -> Group | None:
     master, _, database = path.partition("/")
     if not master or not hosts:
         raise ValueError("needs redis+sentinel://host:port,…/MASTER")
-    return Group(tuple(_host(part) for part in hosts.split(",")), master, int(database or 0), credentials)
+    return Group(
+        tuple(_host(part) for part in hosts.split(",")), master, int(database or 0), credentials
+    )
 
 
 def _host(text: str) -> tuple[str, int]:

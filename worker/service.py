@@ -48,7 +48,11 @@ class Service:
             warning=settings.deadline_warning_seconds,
             retention=retention,
         )
-        self.lanes = tuple((supplier, account) for supplier, names in settings.accounts.items() for account in names)
+        self.lanes = tuple(
+            (supplier, account)
+            for supplier, names in settings.accounts.items()
+            for account in names
+        )
         self.messages = Messages(self.scripts, settings.channels, retention)
         self.outbox = Outbox(self.scripts, settings.channels, settings.retry_seconds)
         self.pages = Pages(self.ledger)
@@ -69,7 +73,12 @@ class Service:
     def accounts(self) -> list[Account]:
         """One for each lane whose balances can be asked for."""
         return [
-            Account(self.ledger, lane, self.clients[lane], requeues=self.settings.relograde_requeue_on_funds)
+            Account(
+                self.ledger,
+                lane,
+                self.clients[lane],
+                requeues=self.settings.relograde_requeue_on_funds,
+            )
             for lane in self.lanes
             if self.ledger.limits[lane[0]].accounts
         ]
@@ -87,17 +96,32 @@ class Service:
     @cached_property
     def doors(self) -> Doors:
         """What the tasks call."""
-        return Doors(self.settings, self.ledger, self.messages, self.outbox, self.executor, self.threads.accept)
+        return Doors(
+            self.settings,
+            self.ledger,
+            self.messages,
+            self.outbox,
+            self.executor,
+            self.threads.accept,
+        )
 
-    def teller(self, publish: Callable[[list[dict[str, Any]]], None], backlog: Callable[[], int]) -> Teller:
+    def teller(
+        self, publish: Callable[[list[dict[str, Any]]], None], backlog: Callable[[], int]
+    ) -> Teller:
         """A deliverer of outcomes, over the channels of the settings."""
-        post = Poster(self.settings.outcome_url, self.settings.outcome_secret) if self.settings.outcome_url else None
+        post = (
+            Poster(self.settings.outcome_url, self.settings.outcome_secret)
+            if self.settings.outcome_url
+            else None
+        )
         return Teller(self.outbox, publish if self.settings.outcome_task else None, post, backlog)
 
     def look_at_server(self) -> None:
-        """Learns whether the server syncs every write. A server that does not tell counts as one that does not.
+        """Learns whether the server syncs every write. A server that does not tell counts as one
+        that does not.
 
-        One with replicas does not either, or one that has been a replica: what it synced is not what the next one has.
+        One with replicas does not either, or one that has been a replica: what it synced is not
+        what the next one has.
         """
         try:
             mode, links = self.client.config_get("append*"), self.client.info("replication")

@@ -1,7 +1,8 @@
 """One frozen Settings, read once from the environment.
 
-Every variable of the public contract is one row of `VARIABLES`; the README's table is printed from it, and a variable
-that begins like ours but is not in it stops the start, so that a typing error cannot silently mean a default.
+Every variable of the public contract is one row of `VARIABLES`; the README's table is printed from
+it, and a variable that begins like ours but is not in it stops the start, so that a typing error
+cannot silently mean a default.
 """
 
 import base64
@@ -65,21 +66,57 @@ VARIABLES: tuple[Variable, ...] = tuple(
             "",
             "several API keys, by name, comma separated; RELOGRADE_API_KEY_<NAME> each",
         ),
-        ("RELOGRADE_CALLS_PER_MINUTE", "count", "50", "our share of the supplier's 60; 0: no limit"),
+        (
+            "RELOGRADE_CALLS_PER_MINUTE",
+            "count",
+            "50",
+            "our share of the supplier's 60; 0: no limit",
+        ),
         ("RELOGRADE_MAX_IN_FLIGHT", "count", "60", "calls at once, per lane"),
         ("RELOGRADE_CONNECT_TIMEOUT", "seconds", "5", "seconds to connect"),
-        ("RELOGRADE_READ_TIMEOUT", "seconds", "45", "seconds for the answer; a confirm holds up to 30"),
-        ("RELOGRADE_SETTLE_SECONDS", "seconds", "40", "after a confirm can have left, before `created` is believed"),
-        ("RELOGRADE_CONFIRM_WITHIN_SECONDS", "seconds", "86400", "from creation to the supplier's deadline"),
-        ("RELOGRADE_DEADLINE_MARGIN_SECONDS", "seconds", "30", "kept before the deadline: the last safe moment"),
-        ("RELOGRADE_RECHECK_SECONDS", "schedule", "15,30,60,120,300,600,1200,1800", "re-checks of a pending order"),
+        (
+            "RELOGRADE_READ_TIMEOUT",
+            "seconds",
+            "45",
+            "seconds for the answer; a confirm holds up to 30",
+        ),
+        (
+            "RELOGRADE_SETTLE_SECONDS",
+            "seconds",
+            "40",
+            "after a confirm can have left, before `created` is believed",
+        ),
+        (
+            "RELOGRADE_CONFIRM_WITHIN_SECONDS",
+            "seconds",
+            "86400",
+            "from creation to the supplier's deadline",
+        ),
+        (
+            "RELOGRADE_DEADLINE_MARGIN_SECONDS",
+            "seconds",
+            "30",
+            "kept before the deadline: the last safe moment",
+        ),
+        (
+            "RELOGRADE_RECHECK_SECONDS",
+            "schedule",
+            "15,30,60,120,300,600,1200,1800",
+            "re-checks of a pending order",
+        ),
         ("RELOGRADE_PENDING_LIMIT_SECONDS", "seconds", "604800", "pending longer is a dead letter"),
-        ("RELOGRADE_BATCH_RECHECK", "switch", "on", "one page of the list answers for several pending orders"),
+        (
+            "RELOGRADE_BATCH_RECHECK",
+            "switch",
+            "on",
+            "one page of the list answers for several pending orders",
+        ),
         (
             "RELOGRADE_REQUEUE_ON_FUNDS",
             "switch",
             "off",
-            "requeue insufficient_balance by itself, as far as the balance pays, when it has come back",
+            "requeue insufficient_balance by itself, as far as the balance pays, when it has "
+            "come back",
         ),
         (
             "LOGITRAIL_URLS",
@@ -93,16 +130,36 @@ VARIABLES: tuple[Variable, ...] = tuple(
         ("LOGITRAIL_MAX_IN_FLIGHT", "count", "60", "calls at once"),
         ("LOGITRAIL_CONNECT_TIMEOUT", "seconds", "5", "seconds to connect"),
         ("LOGITRAIL_READ_TIMEOUT", "seconds", "30", "seconds for the answer"),
-        ("LOGITRAIL_SETTLE_SECONDS", "seconds", "60", "after a confirm can have left, before it is repeated to ask"),
-        ("LOGITRAIL_GIVE_UP_SECONDS", "seconds", "259200", "from acceptance or requeue, then a dead letter"),
+        (
+            "LOGITRAIL_SETTLE_SECONDS",
+            "seconds",
+            "60",
+            "after a confirm can have left, before it is repeated to ask",
+        ),
+        (
+            "LOGITRAIL_GIVE_UP_SECONDS",
+            "seconds",
+            "259200",
+            "from acceptance or requeue, then a dead letter",
+        ),
         ("RETRY_SECONDS", "schedule", "2,10,30,60,300,900", "after a failure; the last repeats"),
-        ("DEADLINE_WARNING_SECONDS", "seconds", "7200", "order.deadline_warning is told this long before"),
+        (
+            "DEADLINE_WARNING_SECONDS",
+            "seconds",
+            "7200",
+            "order.deadline_warning is told this long before",
+        ),
         ("RETENTION_DAYS", "seconds", "30", "days that an ended order stays readable"),
         ("OUTCOME_TASK", "text", "", "Celery task that is told each outcome, by name"),
         ("OUTCOME_QUEUE", "text", "outcomes", "the queue that this task is sent to"),
         ("OUTCOME_URL", "url", "", "URL that each outcome is POSTed to"),
         ("OUTCOME_SECRET", "secret", "", "Standard Webhooks secret (whsec_…) that signs the POST"),
-        ("VOUCHER_PUBLIC_KEY", "text", "", "X25519 key (base64 or hex): vouchers are sealed to it; empty: dropped"),
+        (
+            "VOUCHER_PUBLIC_KEY",
+            "text",
+            "",
+            "X25519 key (base64 or hex): vouchers are sealed to it; empty: dropped",
+        ),
         ("FLOWER_BASIC_AUTH", "secret", "", "user:password of Flower; empty: loopback only"),
     )
 )
@@ -138,7 +195,9 @@ class Settings:
     @cached_property
     def channels(self) -> tuple[str, ...]:
         """How the web app is told."""
-        return tuple(name for name, on in (("task", self.outcome_task), ("post", self.outcome_url)) if on)
+        return tuple(
+            name for name, on in (("task", self.outcome_task), ("post", self.outcome_url)) if on
+        )
 
     def of(self, supplier: str, name: str) -> Any:
         """A setting that both suppliers have, such as `calls_per_minute`."""
@@ -254,10 +313,15 @@ _READ: dict[str, Callable[[str], Any]] = {
 
 
 def load() -> Settings:
-    """Reads the settings. Raises `SettingsError` with one line that names the first variable at fault."""
+    """Reads the settings.
+
+    Raises `SettingsError` with one line that names the first variable at fault.
+    """
     values = {variable.name: _value(variable) for variable in VARIABLES}
     keys = _relograde_keys(values)
-    _refuse_unknown({*_BY_NAME, *(f"RELOGRADE_API_KEY_{account.upper()}" for account in keys if account)})
+    _refuse_unknown(
+        {*_BY_NAME, *(f"RELOGRADE_API_KEY_{account.upper()}" for account in keys if account)}
+    )
     _check(values)
     return Settings(values, keys)
 
@@ -268,23 +332,32 @@ def _value(variable: Variable) -> Any:
         raise SettingsError(f"{variable.name}: set either it or {file}, not both")
     env = FileAwareEnv(strip_whitespace=True) if variable.secret else Env()
     try:
-        return _READ[variable.kind](env.str(variable.name, variable.default).strip() or variable.default)
+        return _READ[variable.kind](
+            env.str(variable.name, variable.default).strip() or variable.default
+        )
     except UnicodeError:
         raise SettingsError(f"{file}: cannot be read") from None
     except (ValueError, EnvError) as error:
         known = str(error).startswith(("is ", "must ", "needs ", "The value of"))
-        raise SettingsError(f"{variable.name}: {error if known else f'is not a valid {variable.kind}'}") from None
+        raise SettingsError(
+            f"{variable.name}: {error if known else f'is not a valid {variable.kind}'}"
+        ) from None
 
 
 def _relograde_keys(values: Mapping[str, Any]) -> dict[str | None, str]:
     accounts = values["RELOGRADE_ACCOUNTS"]
     if not accounts:
         return {None: values["RELOGRADE_API_KEY"]}
-    rows = {name: Variable(f"RELOGRADE_API_KEY_{name.upper()}", "secret", "", "", secret=True) for name in accounts}
+    rows = {
+        name: Variable(f"RELOGRADE_API_KEY_{name.upper()}", "secret", "", "", secret=True)
+        for name in accounts
+    }
     keys = {name: _value(row) for name, row in rows.items()}
     for name, key in keys.items():
         if not key:
-            raise SettingsError(f"{rows[name].name}: is missing, and RELOGRADE_ACCOUNTS names {name}")
+            raise SettingsError(
+                f"{rows[name].name}: is missing, and RELOGRADE_ACCOUNTS names {name}"
+            )
     return {**({None: values["RELOGRADE_API_KEY"]} if values["RELOGRADE_API_KEY"] else {}), **keys}
 
 
@@ -316,13 +389,17 @@ def _check_keys(values: Mapping[str, Any]) -> None:
     try:
         Sealer.from_key(values["VOUCHER_PUBLIC_KEY"])
     except ValueError:
-        raise SettingsError("VOUCHER_PUBLIC_KEY: is not an X25519 public key in base64 or hex") from None
+        raise SettingsError(
+            "VOUCHER_PUBLIC_KEY: is not an X25519 public key in base64 or hex"
+        ) from None
     try:
         base64.b64decode(values["OUTCOME_SECRET"].removeprefix("whsec_"), validate=True)
         if values["OUTCOME_SECRET"]:
             Webhook(values["OUTCOME_SECRET"])
     except Exception:
-        raise SettingsError("OUTCOME_SECRET: is not a Standard Webhooks secret (whsec_ and base64)") from None
+        raise SettingsError(
+            "OUTCOME_SECRET: is not a Standard Webhooks secret (whsec_ and base64)"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""`python -m sandbox.demo`: sends paid orders of every kind, watches them end, and compares two sets of books.
+"""`python -m sandbox.demo`: sends paid orders of every kind, watches them end, and compares two
+sets of books.
 
 Exit 0 only when the sandbox's books and the ledger agree about every order.
 """
@@ -43,22 +44,30 @@ class Feed(threading.Thread):
             try:
                 self.stats = self.stack.command("orders", "stats")
             except DemoError:
-                time.sleep(1)  # shown by the counts that stand still; a process that ended is noticed elsewhere
+                time.sleep(
+                    1
+                )  # shown by the counts that stand still; a process that ended is noticed elsewhere
             time.sleep(1)
 
 
 def make_sales(stack: Stack, orders: int, dice: random.Random) -> list[Sale]:
     """The orders as the shop made them at the suppliers, paid and not confirmed."""
     kinds = chosen(orders, dice)
-    reply = requests.post(f"{stack.admin}/orders", json=[wanted(kind, dice) for kind in kinds], timeout=30)
+    reply = requests.post(
+        f"{stack.admin}/orders", json=[wanted(kind, dice) for kind in kinds], timeout=30
+    )
     if not reply.ok:
         raise DemoError(f"the sandbox refused the orders: {reply.text[:300]}")
     pairs = zip(kinds, reply.json(), strict=True)
-    return [Sale(kind, made, reference=f"demo-{number}") for number, (kind, made) in enumerate(pairs, 1)]
+    return [
+        Sale(kind, made, reference=f"demo-{number}") for number, (kind, made) in enumerate(pairs, 1)
+    ]
 
 
 def run_orders(stack: Stack, shop: Shop, dice: random.Random, ends: float) -> None:
-    """Sends them all, repeats what was not heard of, and returns when all have ended or the time is up."""
+    """Sends them all, repeats what was not heard of, and returns when all have ended or the time is
+    up.
+    """
     feed, began = Feed(stack), time.monotonic()
     feed.start()
     sales = list(shop.sales.values())
@@ -69,12 +78,17 @@ def run_orders(stack: Stack, shop: Shop, dice: random.Random, ends: float) -> No
                 _send_due(shop, sales, spent, dice)
                 shop.repeat()
                 stack.check()
-                live.update(screen.progress(shop, feed.stats, spent, stack.flower), refresh=screen.console.is_terminal)
+                live.update(
+                    screen.progress(shop, feed.stats, spent, stack.flower),
+                    refresh=screen.console.is_terminal,
+                )
                 time.sleep(0.1)
     finally:
         feed.going = False
     spent = time.monotonic() - began
-    screen.console.print(f"{sum(sale.ended for sale in sales)} of {len(sales)} ended after {spent:.0f} s")
+    screen.console.print(
+        f"{sum(sale.ended for sale in sales)} of {len(sales)} ended after {spent:.0f} s"
+    )
 
 
 def _send_due(shop: Shop, sales: list[Sale], spent: float, dice: random.Random) -> None:
@@ -89,7 +103,10 @@ def compare(stack: Stack, shop: Shop) -> bool:
     """Both sets of books, order by order; prints the tables and returns whether they agree."""
     books = requests.get(f"{stack.admin}/books", timeout=30).json()
     theirs = {(book["supplier"], book["order_id"]): book for book in books["orders"]}
-    ours = {(row["supplier"], row["order_id"]): row for row in stack.command("orders", "list", "--limit", "100000")}
+    ours = {
+        (row["supplier"], row["order_id"]): row
+        for row in stack.command("orders", "list", "--limit", "100000")
+    }
     judged = [judge(sale, theirs[key], ours.get(key)) for key, sale in shop.sales.items()]
     screen.show_kinds(judged)
     for one in [one for one in judged if not one.right][:SHOWN_WRONG]:
@@ -112,7 +129,11 @@ def tracking(stack: Stack, supplier: str, order_id: str) -> Any:
 def demonstrate(stack: Stack, orders: int, seed: int, ends: float) -> bool:
     """The whole of it, once everything runs."""
     dice = random.Random(seed)
-    shop = Shop(stack.redis.url, OUTCOME_QUEUE, lambda supplier, order_id: tracking(stack, supplier, order_id))
+    shop = Shop(
+        stack.redis.url,
+        OUTCOME_QUEUE,
+        lambda supplier, order_id: tracking(stack, supplier, order_id),
+    )
     try:
         shop.open(make_sales(stack, orders, dice))
         run_orders(stack, shop, dice, ends)
@@ -124,8 +145,14 @@ def demonstrate(stack: Stack, orders: int, seed: int, ends: float) -> bool:
 def keep(stack: Stack) -> None:
     """Leaves all of it up until Ctrl-C."""
     say = screen.console.print
-    say(f"\nEverything stays up. Flower: {stack.flower}   the sandbox's books: {stack.admin}/books", soft_wrap=True)
-    say("In another terminal:  set -a; . .demo/env; .venv/bin/celery -A worker dead-letters list", soft_wrap=True)
+    say(
+        f"\nEverything stays up. Flower: {stack.flower}   the sandbox's books: {stack.admin}/books",
+        soft_wrap=True,
+    )
+    say(
+        "In another terminal:  set -a; . .demo/env; .venv/bin/celery -A worker dead-letters list",
+        soft_wrap=True,
+    )
     say("Ctrl-C ends it.")
     while True:
         stack.check()
@@ -133,7 +160,9 @@ def keep(stack: Stack) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.demo", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--orders", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="leave everything up until Ctrl-C")

@@ -1,4 +1,5 @@
-"""The settings under which the demo's workers run: times shortened, budget raised, nothing of this machine's.
+"""The settings under which the demo's workers run: times shortened, budget raised, nothing of this
+machine's.
 
 Keys of the real suppliers that happen to be set here never reach a worker that the demo starts.
 """
@@ -13,7 +14,16 @@ from sandbox.doors import free_port
 HOST = "127.0.0.1"
 FLOWER_PORT = 5555
 FOREIGN = (
-    *("RELOGRADE_", "LOGITRAIL_", "OUTCOME_", "COUNTERSIGN_", "FLOWER_", "LEDGER_URL", "VOUCHER_", "RETRY_SECONDS"),
+    *(
+        "RELOGRADE_",
+        "LOGITRAIL_",
+        "OUTCOME_",
+        "COUNTERSIGN_",
+        "FLOWER_",
+        "LEDGER_URL",
+        "VOUCHER_",
+        "RETRY_SECONDS",
+    ),
     *("DEADLINE_WARNING_", "RETENTION_", "CELERY_", "PROCFILE", "PORT"),
 )
 OUTCOME_QUEUE = "demo-outcomes"

@@ -1,7 +1,9 @@
-"""Every kind of order that the demo sends, and what it must end as: from the design, not from the worker.
+"""Every kind of order that the demo sends, and what it must end as: from the design, not from the
+worker.
 
-`share` is how many of 200; the two kinds that end at once take what is left over. Ages are in seconds: the suppliers'
-24 hours are not shortened, an order near its deadline is simply as old as that. Times in `params` are.
+`share` is how many of 200; the two kinds that end at once take what is left over. Ages are in
+seconds: the suppliers' 24 hours are not shortened, an order near its deadline is simply as old as
+that. Times in `params` are.
 """
 
 import random
@@ -34,32 +36,49 @@ class Kind:
         return f"{self.state}: {self.reason}" if self.reason else self.state
 
 
-def _relograde(name: str, behaviour: str, share: int, state: str = "confirmed", **more: Any) -> Kind:
+def _relograde(
+    name: str, behaviour: str, share: int, state: str = "confirmed", **more: Any
+) -> Kind:
     return Kind(name, "relograde", behaviour, share, state, **more)
 
 
-def _logitrail(name: str, behaviour: str, share: int, state: str = "confirmed", **more: Any) -> Kind:
+def _logitrail(
+    name: str, behaviour: str, share: int, state: str = "confirmed", **more: Any
+) -> Kind:
     return Kind(name, "logitrail", behaviour, share, state, **more)
 
 
-FILLERS = (_relograde("finished at once", "finished", 0), _logitrail("confirmed at once", "confirmed", 0))
+FILLERS = (
+    _relograde("finished at once", "finished", 0),
+    _logitrail("confirmed at once", "confirmed", 0),
+)
 KINDS = (
     *FILLERS,
     _relograde("pending, then finished", "pending", 16),
     _relograde("partly delivered, then finished", "partial", 8, params=PARTS),
-    _relograde("partly delivered, then cancelled", "partial_cancelled", 3, "cancelled", params=PARTS),
+    _relograde(
+        "partly delivered, then cancelled", "partial_cancelled", 3, "cancelled", params=PARTS
+    ),
     _relograde("cancelled", "cancelled", 4, "cancelled"),
     _relograde("cancelled, a line delivered late", "cancelled_late_lines", 1, "cancelled"),
     _relograde("finished with tokens only", "token_only", 4),
-    _relograde("finished, nothing to deliver", "incomplete", 2, "dead", reason="incomplete_delivery"),
-    _relograde("insufficient balance", "insufficient_balance", 4, "dead", reason="insufficient_balance"),
+    _relograde(
+        "finished, nothing to deliver", "incomplete", 2, "dead", reason="incomplete_delivery"
+    ),
+    _relograde(
+        "insufficient balance", "insufficient_balance", 4, "dead", reason="insufficient_balance"
+    ),
     _relograde("out of stock", "out_of_stock", 4, "dead", reason="out_of_stock"),
     _relograde("offer unavailable", "offer_unavailable", 2, "dead", reason="offer_unavailable"),
-    _relograde("several order lines", "multiple_order_lines", 1, "dead", reason="multiple_order_lines"),
+    _relograde(
+        "several order lines", "multiple_order_lines", 1, "dead", reason="multiple_order_lines"
+    ),
     _relograde("an error nobody knows", "unknown_error", 1, "dead", reason="unrecognised_answer"),
     _relograde("forbidden, others pass", "forbidden", 1, "dead", reason="access_denied"),
     _relograde("not found, others are", "not_found", 1, "dead", reason="order_not_found"),
-    _relograde("company not verified for a while", "company_not_verified", 2, params={"for_seconds": 8.0}),
+    _relograde(
+        "company not verified for a while", "company_not_verified", 2, params={"for_seconds": 8.0}
+    ),
     _relograde("429", "rate_limited", 3),
     _relograde("5xx before the effect", "error_before", 4),
     _relograde("5xx after the effect", "error_after", 4),
@@ -78,7 +97,13 @@ KINDS = (
     _relograde("a minute before the deadline", "finished", 4, age=DAY - 60),
     _relograde("5xx a minute before the deadline", "error_before", 2, age=DAY - 60),
     _relograde(
-        "lost until the deadline", "lost_request", 2, "dead", reason="deadline_missed", age=DAY - 30, params=NEVER
+        "lost until the deadline",
+        "lost_request",
+        2,
+        "dead",
+        reason="deadline_missed",
+        age=DAY - 30,
+        params=NEVER,
     ),
     _logitrail("confirmed without tracking", "confirmed_without_tracking", 3),
     _logitrail("answer lost after the effect", "lost_answer", 6),
@@ -91,7 +116,9 @@ KINDS = (
     _logitrail("answer cut short", "truncated", 1),
     _logitrail("no answer in time, effect", "timeout_after", 1, params=BEYOND_READ_TIMEOUT),
     _logitrail("no answer in time, no effect", "timeout_before", 1, params=BEYOND_READ_TIMEOUT),
-    _logitrail("never an answer", "error_before", 1, "dead", reason="outcome_unknown", params=NEVER),
+    _logitrail(
+        "never an answer", "error_before", 1, "dead", reason="outcome_unknown", params=NEVER
+    ),
     _logitrail("order_not_passive", "order_not_passive", 4, "dead", reason="order_not_passive"),
     _logitrail("invalid body", "invalid_body", 2, "dead", reason="invalid_request"),
     _logitrail("access denied, others pass", "access_denied", 1, "dead", reason="access_denied"),
@@ -102,7 +129,9 @@ KINDS = (
 
 
 def chosen(orders: int, dice: random.Random) -> list[Kind]:
-    """`orders` kinds in a random order; each kind comes at least once, however few orders are asked for."""
+    """`orders` kinds in a random order; each kind comes at least once, however few orders are asked
+    for.
+    """
     picked = [kind for kind in KINDS for _ in range(max(1, round(kind.share * orders / 200)))]
     picked += [FILLERS[n % 3 == 2] for n in range(orders - len(picked))]
     dice.shuffle(picked)
@@ -116,4 +145,10 @@ def wanted(kind: Kind, dice: random.Random) -> dict[str, Any]:
     if kind.supplier == "relograde":
         params["finish_after"] = round(dice.uniform(1.0, 6.0), 1)
     more = {"lines": lines} if kind.supplier == "relograde" else {}
-    return {"supplier": kind.supplier, "behaviour": kind.behaviour, "age_seconds": kind.age, "params": params, **more}
+    return {
+        "supplier": kind.supplier,
+        "behaviour": kind.behaviour,
+        "age_seconds": kind.age,
+        "params": params,
+        **more,
+    }

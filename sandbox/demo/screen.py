@@ -21,7 +21,9 @@ if not console.is_terminal:
 
 def show_settings(orders: int, seed: int) -> None:
     """What is not as in production; all of it settings of the contract."""
-    console.print(f"[bold]Countersign demo[/bold]: {orders} paid orders, seed {seed}, under these settings")
+    console.print(
+        f"[bold]Countersign demo[/bold]: {orders} paid orders, seed {seed}, under these settings"
+    )
     table = Table(box=None, show_header=False, padding=(0, 2))
     pairs = [f"{name}={value}" for name, value in SHORTENED.items()]
     for number in range(0, len(pairs), 2):
@@ -35,8 +37,15 @@ def progress(shop: Shop, stats: dict[str, Any], seconds: float, flower: str) -> 
     ended = sum(sale.ended for sale in sales)
     bar = ProgressBar(total=len(shop.sales), completed=ended, width=60)
     line = f"{seconds:4.0f} s   sent {sum(sale.sends > 0 for sale in sales)}"
-    line += f"   accepted {sum(sale.accepted for sale in sales)}   ended {ended} of {len(shop.sales)}"
-    return Group(Text(line), bar, _counts(stats), Text(f"Flower {flower}   Ctrl-C stops everything", style="dim"))
+    line += (
+        f"   accepted {sum(sale.accepted for sale in sales)}   ended {ended} of {len(shop.sales)}"
+    )
+    return Group(
+        Text(line),
+        bar,
+        _counts(stats),
+        Text(f"Flower {flower}   Ctrl-C stops everything", style="dim"),
+    )
 
 
 def _counts(stats: dict[str, Any]) -> Table:
@@ -51,7 +60,8 @@ def _counts(stats: dict[str, Any]) -> Table:
 
 def _lanes(lanes: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name} {'held: ' + str(lane['cause']) if lane['held'] else 'open'}" for name, lane in lanes.items()
+        f"{name} {'held: ' + str(lane['cause']) if lane['held'] else 'open'}"
+        for name, lane in lanes.items()
     )
 
 
@@ -71,13 +81,20 @@ def show_kinds(judged: list[Judged]) -> None:
 
 def show_wrong(judged: Judged, timeline: list[dict[str, Any]], book: dict[str, Any]) -> None:
     """One order about which something is wrong, with both sides' view of it."""
-    problems = ["lost"] * judged.lost + ["repeated without asking"] * bool(judged.repeated) + judged.wrong
+    problems = (
+        ["lost"] * judged.lost + ["repeated without asking"] * bool(judged.repeated) + judged.wrong
+    )
     console.print(
-        f"[red]{'/'.join(judged.sale.key)}[/red] ({judged.sale.kind.name}): {'; '.join(problems)}", soft_wrap=True
+        f"[red]{'/'.join(judged.sale.key)}[/red] ({judged.sale.kind.name}): {'; '.join(problems)}",
+        soft_wrap=True,
     )
     for entry in timeline:
-        more = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("at", "event"))
-        console.print(f"    ledger  {entry['at']}  {entry['event']}  {more}", soft_wrap=True, markup=False)
+        more = " ".join(
+            f"{name}={value}" for name, value in entry.items() if name not in ("at", "event")
+        )
+        console.print(
+            f"    ledger  {entry['at']}  {entry['event']}  {more}", soft_wrap=True, markup=False
+        )
     for call in book.get("calls", []):
         names = ("kind", "status", "effect", "clean")
         said = " ".join(f"{name}={call[name]}" for name in names)
@@ -91,9 +108,12 @@ def show_verdict(judged: list[Judged], within: bool) -> bool:
     wrong = sum(bool(one.wrong) for one in judged)
     agreed = within and not (lost or repeated or wrong)
     if not within:
-        console.print("[red]the supplier counted more calls in a minute than the budget allows[/red]")
+        console.print(
+            "[red]the supplier counted more calls in a minute than the budget allows[/red]"
+        )
     line = (
-        f"orders lost {lost} · confirms repeated without asking {repeated} · wrong ends {wrong} · {len(judged)} orders"
+        f"orders lost {lost} · confirms repeated without asking {repeated} · wrong ends "
+        f"{wrong} · {len(judged)} orders"
     )
     console.print(f"[bold {'green' if agreed else 'red'}]{line}[/]", soft_wrap=True)
     return agreed

@@ -1,4 +1,5 @@
-"""The web app's part: sends each order by name until it has heard of it, takes the outcomes, passes webhooks on.
+"""The web app's part: sends each order by name until it has heard of it, takes the outcomes, passes
+webhooks on.
 
 It knows Celery and the contract, and nothing of the worker's code.
 """
@@ -22,7 +23,10 @@ REPEAT_SECONDS = 3.0
 
 @dataclass
 class Sale:
-    """One paid order, and what the shop was told of it. `latest` is the one with the highest sequence."""
+    """One paid order, and what the shop was told of it.
+
+    `latest` is the one with the highest sequence.
+    """
 
     kind: Kind
     made: dict[str, Any]
@@ -46,7 +50,10 @@ class Sale:
 
 
 class Shop:
-    """Sends and listens, on one thread each. `tracking` gives the webhook that a supplier would send for an order."""
+    """Sends and listens, on one thread each.
+
+    `tracking` gives the webhook that a supplier would send for an order.
+    """
 
     def __init__(self, url: str, queue: str, tracking: Callable[[str, str], Any]) -> None:
         self.app = Celery("shop", broker=url, set_as_current=False)
@@ -90,7 +97,10 @@ class Shop:
         self.app.send_task(task, kwargs=arguments, queue="orders", ignore_result=True)
 
     def _listen(self) -> None:
-        with self.app.connection_for_read() as connection, SimpleQueue(connection, self.queue) as queue:
+        with (
+            self.app.connection_for_read() as connection,
+            SimpleQueue(connection, self.queue) as queue,
+        ):
             while not self._stop.is_set():
                 try:
                     message = queue.get(timeout=0.5)
@@ -100,7 +110,9 @@ class Shop:
                 message.ack()
 
     def _take(self, outcome: dict[str, Any]) -> None:
-        """Keeps it, then acknowledges it: in the other order a crash between the two would lose it."""
+        """Keeps it, then acknowledges it: in the other order a crash between the two would lose
+        it.
+        """
         data = outcome["data"]
         sale = self.sales.get((data["supplier"], data["order_id"]))
         new = outcome["id"] not in self.outcomes
@@ -112,4 +124,6 @@ class Shop:
                 sale.latest = data
         self._tell("outcomes.acknowledge", id=outcome["id"])
         if new and outcome["type"] == "order.confirmed" and data["inferred"]:
-            self._tell("webhooks.logitrail", payload=self.tracking(data["supplier"], data["order_id"]))
+            self._tell(
+                "webhooks.logitrail", payload=self.tracking(data["supplier"], data["order_id"])
+            )

@@ -1,4 +1,6 @@
-"""The processes of the demo: Redis, the sandbox, and the Procfile's workers and Flower through honcho."""
+"""The processes of the demo: Redis, the sandbox, and the Procfile's workers and Flower through
+honcho.
+"""
 
 import fcntl
 import json
@@ -65,7 +67,9 @@ class Stack:
         self.stop()
 
     def stop(self) -> None:
-        """Ends all of it in the reverse order; a second Ctrl-C must not leave half of it running."""
+        """Ends all of it in the reverse order; a second Ctrl-C must not leave half of it
+        running.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         for process in reversed(self.processes.values()):
@@ -79,14 +83,20 @@ class Stack:
         """Raises when one of the processes is gone."""
         for name, process in self.processes.items():
             if process.poll() is not None:
-                raise DemoError(f"{name} ended with {process.returncode}; see {self.folder / name}.log")
+                raise DemoError(
+                    f"{name} ended with {process.returncode}; see {self.folder / name}.log"
+                )
 
     def command(self, *words: str) -> Any:
         """What `celery -A worker WORDS --json` says."""
         line = [sys.executable, "-m", "celery", "-A", "worker", *words, "--json"]
-        done = subprocess.run(line, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            line, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            raise DemoError(f"celery {' '.join(words)}: {(done.stderr or done.stdout).strip()[-300:]}")
+            raise DemoError(
+                f"celery {' '.join(words)}: {(done.stderr or done.stdout).strip()[-300:]}"
+            )
         return json.loads(done.stdout)
 
     def _take_folder(self) -> None:
@@ -99,14 +109,18 @@ class Stack:
             raise DemoError(f"a demo is running already in {self.folder}") from None
 
     def _start_redis(self) -> None:
-        """Empties the database of the demo before; one that holds anything else is refused, not emptied."""
+        """Empties the database of the demo before; one that holds anything else is refused, not
+        emptied.
+        """
         try:
             self.redis.start()
         except NoServerError as problem:
             raise DemoError(str(problem)) from None
         with redis.Redis.from_url(self.redis.url, socket_timeout=30) as client:
             if client.dbsize() and not client.exists(MARK):
-                raise DemoError("the database that REDIS_URL names is not empty: the demo needs one of its own")
+                raise DemoError(
+                    "the database that REDIS_URL names is not empty: the demo needs one of its own"
+                )
             client.flushdb()
             client.set(MARK, "made by make demo, and emptied by the next one")
 
@@ -114,7 +128,16 @@ class Stack:
         limit = f"relograde.rate_limit={environment.CALLS_PER_MINUTE}"
         holds = [f"{supplier}.hold_seconds=0.2" for supplier in ("relograde", "logitrail")]
         switches = [word for switch in (limit, *holds) for word in ("--set", switch)]
-        line = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--seed", str(self.seed), *switches]
+        line = [
+            sys.executable,
+            "-m",
+            "sandbox",
+            "--port",
+            str(self.port),
+            "--seed",
+            str(self.seed),
+            *switches,
+        ]
         self._run("sandbox", line, dict(os.environ))
         self._wait_for("the sandbox", f"{self.admin}/settings")
 
@@ -123,17 +146,27 @@ class Stack:
         own = environment.own(self.redis.url, f"http://{HOST}:{self.port}")
         self.environment = environment.whole(own)
         file = self.folder / "env"
-        file.write_text("".join(f"{name}={value}\n" for name, value in own.items()), encoding="utf-8")
+        file.write_text(
+            "".join(f"{name}={value}\n" for name, value in own.items()), encoding="utf-8"
+        )
         formation = f"worker={self.workers},flower=1"
         line = ["-m", "honcho", "-e", str(file), "start", "--no-colour", "-c", formation]
         self._run("honcho", [sys.executable, *line], self.environment)
         self._wait_for("Flower", self.flower)
 
     def _run(self, name: str, line: list[str], env: dict[str, str]) -> None:
-        """In a session of its own, so that Ctrl-C reaches this process alone, which then ends the others in order."""
+        """In a session of its own, so that Ctrl-C reaches this process alone, which then ends the
+        others in order.
+        """
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
-                line, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                line,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _wait_for(self, what: str, url: str, seconds: float = 40.0) -> None:

@@ -1,4 +1,7 @@
-"""The sandbox's own books against the ledger, order by order. Neither side is asked how it judges itself."""
+"""The sandbox's own books against the ledger, order by order.
+
+Neither side is asked how it judges itself.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,7 +40,9 @@ def judge(sale: Sale, book: dict[str, Any], record: dict[str, Any] | None) -> Ju
     return judged
 
 
-def _wrongs(sale: Sale, book: dict[str, Any], record: dict[str, Any], end: str) -> Iterable[tuple[bool, str]]:
+def _wrongs(
+    sale: Sale, book: dict[str, Any], record: dict[str, Any], end: str
+) -> Iterable[tuple[bool, str]]:
     """Every rule as (is it broken, what to say)."""
     state, effects, status = record["state"], book["effects"], book["status"]
     confirmed_there = status in ACCEPTED[sale.kind.supplier] and effects == 1
@@ -45,11 +50,20 @@ def _wrongs(sale: Sale, book: dict[str, Any], record: dict[str, Any], end: str) 
     yield end != sale.kind.end, f"ended as {end}, expected {sale.kind.end}"
     yield effects > 1, f"{effects} effects"
     yield bool(book["overlaps"]), f"{book['overlaps']} overlapping confirms"
-    yield bool(book["calls_after_deadline"]), f"{book['calls_after_deadline']} confirms after the deadline"
+    yield (
+        bool(book["calls_after_deadline"]),
+        f"{book['calls_after_deadline']} confirms after the deadline",
+    )
     yield state == "confirmed" and not confirmed_there, f"confirmed, but the supplier says {status}"
-    yield (state == "cancelled") != (status == "cancelled"), f"{state}, but the supplier says {status}"
+    yield (
+        (state == "cancelled") != (status == "cancelled"),
+        f"{state}, but the supplier says {status}",
+    )
     yield bool(dead_in_error), f"dead, but the supplier says {status}"
-    yield record["attempts"] < book["confirms"], f"{book['confirms']} confirms, {record['attempts']} intents"
+    yield (
+        record["attempts"] < book["confirms"],
+        f"{book['confirms']} confirms, {record['attempts']} intents",
+    )
     yield sale.latest.get("state") != state, f"the shop was told {sale.latest.get('state')}"
 
 

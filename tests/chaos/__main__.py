@@ -1,4 +1,6 @@
-"""`python -m tests.chaos [--seed N] [--orders N] [--seconds S] [--doors KILLS | --hang]`; exit 0: no violation."""
+"""`python -m tests.chaos [--seed N] [--orders N] [--seconds S] [--doors KILLS | --hang]`; exit 0:
+no violation.
+"""
 
 import argparse
 import subprocess
@@ -31,7 +33,9 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
 
 
 def storm(seed: int, number: int, seconds: float, folder: Path) -> int:
-    """Orders of every kind while everything fails; afterwards all must end by themselves, and rightly."""
+    """Orders of every kind while everything fails; afterwards all must end by themselves, and
+    rightly.
+    """
     initial = {"relograde": SWITCHES, "logitrail": SWITCHES}
     with (
         EmbeddedRedis(folder / "redis", own=True) as server,
@@ -61,7 +65,10 @@ def storm(seed: int, number: int, seconds: float, folder: Path) -> int:
 def make(sandbox: Sandbox, number: int) -> list[dict[str, Any]]:
     """Mixed orders of both suppliers, from the sandbox's seed."""
     return sandbox.create_many(
-        [{"supplier": "relograde" if n % 3 else "logitrail", "behaviour": "mix"} for n in range(number)]
+        [
+            {"supplier": "relograde" if n % 3 else "logitrail", "behaviour": "mix"}
+            for n in range(number)
+        ]
     )
 
 
@@ -77,7 +84,9 @@ def send_all(shop: Shop, orders: list[dict[str, Any]], seconds: float) -> None:
 
 
 def doors(seed: int, kills: int, folder: Path) -> int:
-    """kill -9 of a worker that is accepting 200 messages a second, again and again; the sender repeats."""
+    """kill -9 of a worker that is accepting 200 messages a second, again and again; the sender
+    repeats.
+    """
     with (
         EmbeddedRedis(folder / "redis", own=True) as server,
         Sandbox(seed=seed) as sandbox,
@@ -102,7 +111,10 @@ def doors(seed: int, kills: int, folder: Path) -> int:
             stranger, total = Stranger(server.url), 0
             for _ in range(kills):
                 wait_until_accepting(shop, stranger, total)
-                batch = [{"supplier": "logitrail", "order_id": f"{seed:08x}{total + n:016x}"} for n in range(200)]
+                batch = [
+                    {"supplier": "logitrail", "order_id": f"{seed:08x}{total + n:016x}"}
+                    for n in range(200)
+                ]
                 send_all(shop, batch[:100], 0.5)
                 fleet.kill()
                 fleet.start()
@@ -116,7 +128,9 @@ def doors(seed: int, kills: int, folder: Path) -> int:
                 for name in shop.orders
                 if len(shop.accepted_at.get(name, ())) != 1 or not stranger.order("logitrail", name)
             ]
-            report({"kill -9 of an accepting worker": kills}, len(shop.orders), shop.sends, violations)
+            report(
+                {"kill -9 of an accepting worker": kills}, len(shop.orders), shop.sends, violations
+            )
             return len(violations)
         finally:
             fleet.stop()
@@ -138,7 +152,10 @@ def report(faults: dict[str, int], orders: int, sends: int, violations: list[str
         print(f"  {number:6d}  {name}")
     for line in violations[:40]:
         print(f"  VIOLATION {line}")
-    print(f"chaos: orders judged {orders}, messages sent {sends}, violations {len(violations)}", flush=True)
+    print(
+        f"chaos: orders judged {orders}, messages sent {sends}, violations {len(violations)}",
+        flush=True,
+    )
 
 
 def main() -> int:
@@ -146,8 +163,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--orders", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long faults are injected")
-    parser.add_argument("--doors", type=int, default=0, metavar="KILLS", help="put the kills on the doors instead")
-    parser.add_argument("--hang", action="store_true", help="let brokers, ledgers and workers hang instead")
+    parser.add_argument(
+        "--doors", type=int, default=0, metavar="KILLS", help="put the kills on the doors instead"
+    )
+    parser.add_argument(
+        "--hang", action="store_true", help="let brokers, ledgers and workers hang instead"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         print(f"chaos: seed {given.seed}", flush=True)

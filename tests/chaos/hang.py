@@ -1,4 +1,7 @@
-"""What hangs without a word: brokers, ledgers and workers whose sockets stay open. Each case has servers of its own."""
+"""What hangs without a word: brokers, ledgers and workers whose sockets stay open.
+
+Each case has servers of its own.
+"""
 
 import signal
 import subprocess
@@ -27,16 +30,25 @@ HUNG = 70
 """The exit code of a worker that ended itself, as its supervisor sees it."""
 HOLD = 1.5
 ORDERS = {"relograde": ("slow", "pending"), "logitrail": ("slow", "confirmed")}
-WAYS = {"rate_limit": 0, "defaults": {"hold": HOLD, "finish_after": 2.0, "interval": 0.002, "for_seconds": 2.0}}
+WAYS = {
+    "rate_limit": 0,
+    "defaults": {"hold": HOLD, "finish_after": 2.0, "interval": 0.002, "for_seconds": 2.0},
+}
 
 
 class Site:
     """One worker's world: broker and ledger, each behind a proxy, one server or two."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, stack: ExitStack, *, apart: bool, proxied: bool) -> None:
+    def __init__(
+        self, folder: Path, sandbox: Sandbox, stack: ExitStack, *, apart: bool, proxied: bool
+    ) -> None:
         self.sandbox = sandbox
         self.broker = stack.enter_context(EmbeddedRedis(folder / "broker", own=True))
-        self.ledger = stack.enter_context(EmbeddedRedis(folder / "ledger", own=True)) if apart else self.broker
+        self.ledger = (
+            stack.enter_context(EmbeddedRedis(folder / "ledger", own=True))
+            if apart
+            else self.broker
+        )
         self.to_broker, self.to_ledger = Proxy(_port(self.broker)), Proxy(_port(self.ledger))
         stack.callback(self.to_broker.close)
         stack.callback(self.to_ledger.close)
@@ -60,25 +72,36 @@ class Site:
     def called(self) -> bool:
         """Every order's call has reached its supplier."""
         orders = self.shop.orders.values()
-        return all(self.sandbox.order(order["supplier"], order["order_id"])["calls"] for order in orders)
+        return all(
+            self.sandbox.order(order["supplier"], order["order_id"])["calls"] for order in orders
+        )
 
     def well(self) -> bool:
         """What a process manager asks."""
         line = [sys.executable, "-m", "celery", "-A", "worker", "health"]
         return (
-            subprocess.run(line, cwd=ROOT, env=self.fleet.environment, capture_output=True, check=False).returncode == 0
+            subprocess.run(
+                line, cwd=ROOT, env=self.fleet.environment, capture_output=True, check=False
+            ).returncode
+            == 0
         )
 
     def violations(self) -> list[str]:
         """After everything has recovered, by the supplier's books."""
         wrong = settle(self.shop, self.stranger)
-        books = [entry for entry in self.sandbox.books()["orders"] if entry["order_id"] in self.shop.orders]
+        books = [
+            entry
+            for entry in self.sandbox.books()["orders"]
+            if entry["order_id"] in self.shop.orders
+        ]
         return wrong + judge({"orders": books}, self.stranger, self.shop.told)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What hangs, what `celery -A worker health` may say of it, and how the worker may end (None: not at all)."""
+    """What hangs, what `celery -A worker health` may say of it, and how the worker may end (None:
+    not at all).
+    """
 
     name: str
     strike: Callable[[Site], object]
@@ -147,7 +170,10 @@ def hang(seed: int, folder: Path) -> int:
     with Sandbox(seed=seed, initial={"relograde": WAYS, "logitrail": WAYS}) as sandbox:
         with ThreadPoolExecutor(len(CASES)) as threads:
             found = list(
-                threads.map(lambda number: _play(CASES[number], sandbox, folder / str(number)), range(len(CASES)))
+                threads.map(
+                    lambda number: _play(CASES[number], sandbox, folder / str(number)),
+                    range(len(CASES)),
+                )
             )
         judged = len(sandbox.books()["orders"])
     wrong = [line for lines in found for line in lines]
@@ -174,15 +200,23 @@ def _play(case: Case, sandbox: Sandbox, folder: Path) -> list[str]:
         wait_for(site.called, "it works again", 120)
         wrong += site.violations()
         health = f"{'well' if well else 'not well'} by the health command"
-        fate = "the worker went on" if code is None else f"the worker ended itself with {code} after {seconds:.0f} s"
+        fate = (
+            "the worker went on"
+            if code is None
+            else f"the worker ended itself with {code} after {seconds:.0f} s"
+        )
         wrong += [] if well in case.well else [health]
         wrong += [] if code in case.ends and seconds <= NOTICED else [fate]
         print(f"  {case.name}: {health}, {fate}", flush=True)
         return [f"{case.name}: {why}" for why in wrong]
 
 
-def _watch(site: Site, worker: subprocess.Popen[bytes], began: float) -> tuple[bool, int | None, float]:
-    """(what health says, how the worker ended, after how many seconds): a bit longer than a hang may go unnoticed."""
+def _watch(
+    site: Site, worker: subprocess.Popen[bytes], began: float
+) -> tuple[bool, int | None, float]:
+    """(what health says, how the worker ended, after how many seconds): a bit longer than a hang
+    may go unnoticed.
+    """
     well, code, seconds = None, None, 0.0
     while (now := time.monotonic() - began) < NOTICED + 5:
         if code is None and worker.poll() is not None:

@@ -1,4 +1,6 @@
-"""Judges by the suppliers' books, never by what the ledger says of itself; the ledger is read as a stranger would."""
+"""Judges by the suppliers' books, never by what the ledger says of itself; the ledger is read as a
+stranger would.
+"""
 
 import time
 from typing import Any
@@ -35,7 +37,9 @@ class Stranger:
         return {name: number for name, number in indexed.items() if number}, counted
 
     def stuck(self, supplier: str, overdue: float) -> list[str]:
-        """Orders overdue by more than `overdue` seconds and unclaimed, when their lane is not held."""
+        """Orders overdue by more than `overdue` seconds and unclaimed, when their lane is not
+        held.
+        """
         base = f"{PREFIX}:{{{supplier}}}"
         if self.client.hget(f"{base}:lane:-", "held"):
             return []
@@ -49,13 +53,17 @@ class Stranger:
         return names
 
 
-def judge(books: dict[str, Any], stranger: Stranger, told: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+def judge(
+    books: dict[str, Any], stranger: Stranger, told: dict[str, dict[str, dict[str, Any]]]
+) -> list[str]:
     """Every violation, one line each."""
     wrong = []
     for entry in books["orders"]:
         record = stranger.order(entry["supplier"], entry["order_id"])
         name = f"{entry['supplier']}/{entry['order_id']} ({entry['behaviour']})"
-        wrong += [f"{name}: {why}" for why in _violations(entry, record, told.get(entry["order_id"], {}))]
+        wrong += [
+            f"{name}: {why}" for why in _violations(entry, record, told.get(entry["order_id"], {}))
+        ]
     for supplier in ("relograde", "logitrail"):
         indexed, counted = stranger.counts(supplier)
         if indexed != counted:
@@ -63,12 +71,16 @@ def judge(books: dict[str, Any], stranger: Stranger, told: dict[str, dict[str, d
     return wrong
 
 
-def _violations(entry: dict[str, Any], record: dict[str, str], told: dict[str, dict[str, Any]]) -> list[str]:
+def _violations(
+    entry: dict[str, Any], record: dict[str, str], told: dict[str, dict[str, Any]]
+) -> list[str]:
     if not record:
         return ["lost: not in the ledger"]
     state = record["state"]
     confirmed = entry["status"] in ("finished", "confirmed")
-    dead_but_done = state == "dead" and entry["effects"] and record.get("reason") not in EFFECT_AND_DEAD
+    dead_but_done = (
+        state == "dead" and entry["effects"] and record.get("reason") not in EFFECT_AND_DEAD
+    )
     types = {outcome["type"] for outcome in told.values()}
     rules = [
         (state in OPEN, f"open: {state}"),
@@ -77,9 +89,15 @@ def _violations(entry: dict[str, Any], record: dict[str, str], told: dict[str, d
         (bool(entry["repeated_without_asking"]), "repeated without asking"),
         (bool(entry["calls_after_deadline"]), "confirm after the deadline"),
         (state == "confirmed" and not confirmed, f"confirmed, the supplier says {entry['status']}"),
-        (state == "cancelled" and entry["status"] != "cancelled", f"cancelled, the supplier says {entry['status']}"),
+        (
+            state == "cancelled" and entry["status"] != "cancelled",
+            f"cancelled, the supplier says {entry['status']}",
+        ),
         (bool(dead_but_done), f"dead {record.get('reason')}, the supplier says {entry['status']}"),
         (int(record.get("attempts", 0)) < entry["confirms"], "a confirm without an intent"),
-        (state in TOLD and not types.intersection(TOLD.get(state, ())), f"its end {state} was never told"),
+        (
+            state in TOLD and not types.intersection(TOLD.get(state, ())),
+            f"its end {state} was never told",
+        ),
     ]
     return [why for broken, why in rules if broken]

@@ -1,4 +1,6 @@
-"""A TCP proxy that can stop passing bytes while every socket stays open, as a lost route or a frozen server does."""
+"""A TCP proxy that can stop passing bytes while every socket stays open, as a lost route or a
+frozen server does.
+"""
 
 import socket
 import threading
@@ -41,7 +43,9 @@ class Proxy:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                threading.Thread(target=self._join, args=(near, self._gates[-1]), daemon=True).start()
+                threading.Thread(
+                    target=self._join, args=(near, self._gates[-1]), daemon=True
+                ).start()
 
     def _join(self, near: socket.socket, gate: threading.Event) -> None:
         """Both ways, until either end has closed."""

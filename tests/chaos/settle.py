@@ -11,7 +11,9 @@ LEASE = 13.0
 
 
 def settle(shop: Shop, stranger: Stranger, limit: float = 180.0) -> list[str]:
-    """Waits for every order's end; what is overdue one lease and 5 s after the last fault is stuck."""
+    """Waits for every order's end; what is overdue one lease and 5 s after the last fault is
+    stuck.
+    """
     calm, violations, looked = time.monotonic(), [], False
     while time.monotonic() - calm < limit:
         shop.repeat()

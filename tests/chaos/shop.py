@@ -1,4 +1,6 @@
-"""The web app in the storm: it repeats until it has heard, acknowledges what it takes, and survives its broker."""
+"""The web app in the storm: it repeats until it has heard, acknowledges what it takes, and survives
+its broker.
+"""
 
 import base64
 import json
@@ -66,7 +68,11 @@ class Shop:
         now = time.monotonic()
         for order in unheard:
             name = order["order_id"]
-            if self.sent_at[name] + min(REPEAT_SECONDS * 2 ** (self.tries[name] - 1), LONGEST_REPEAT) < now:
+            if (
+                self.sent_at[name]
+                + min(REPEAT_SECONDS * 2 ** (self.tries[name] - 1), LONGEST_REPEAT)
+                < now
+            ):
                 self.send(order)
         return len(unheard)
 
@@ -76,7 +82,11 @@ class Shop:
 
     def latest(self, order_id: str) -> dict[str, Any] | None:
         """The outcome with the highest sequence."""
-        told = [outcome for outcome in self.told.get(order_id, {}).values() if outcome["data"]["sequence"]]
+        told = [
+            outcome
+            for outcome in self.told.get(order_id, {}).values()
+            if outcome["data"]["sequence"]
+        ]
         return max(told, key=lambda outcome: outcome["data"]["sequence"], default=None)
 
     def _tell(self, task: str, **arguments: Any) -> None:
@@ -93,7 +103,9 @@ class Shop:
             except redis.RedisError:
                 messages = None
             for message in messages or ():
-                outcome = json.loads(base64.b64decode(json.loads(str(message))["body"]))[1]["outcome"]
+                outcome = json.loads(base64.b64decode(json.loads(str(message))["body"]))[1][
+                    "outcome"
+                ]
                 name = outcome["data"]["order_id"]
                 self.told.setdefault(name, {})[outcome["id"]] = outcome
                 if outcome["type"] == "order.accepted":

@@ -20,9 +20,13 @@ OUTAGE = 3.0
 
 
 class Storm(threading.Thread):
-    """Injects faults for `seconds`; every worker that it ends is started anew, as a supervisor would."""
+    """Injects faults for `seconds`; every worker that it ends is started anew, as a supervisor
+    would.
+    """
 
-    def __init__(self, fleet: Fleet, server: EmbeddedRedis, sandbox: Sandbox, seed: int, seconds: float) -> None:
+    def __init__(
+        self, fleet: Fleet, server: EmbeddedRedis, sandbox: Sandbox, seed: int, seconds: float
+    ) -> None:
         super().__init__(daemon=True)
         self.fleet = fleet
         self.server = server
@@ -78,7 +82,11 @@ class Storm(threading.Thread):
         return sorted(plan, key=lambda item: item[0])
 
     def _kill(self) -> None:
-        running = [n for n, worker in enumerate(self.fleet.workers) if worker.poll() is None and n not in self._frozen]
+        running = [
+            n
+            for n, worker in enumerate(self.fleet.workers)
+            if worker.poll() is None and n not in self._frozen
+        ]
         if running:
             self.fleet.kill(self.random.choice(running))
             self.faults["kill -9 of a worker"] += 1
@@ -98,7 +106,9 @@ class Storm(threading.Thread):
 
     def _deploy(self) -> None:
         running = [
-            worker for n, worker in enumerate(self.fleet.workers) if worker.poll() is None and n not in self._frozen
+            worker
+            for n, worker in enumerate(self.fleet.workers)
+            if worker.poll() is None and n not in self._frozen
         ]
         for worker in running[:1]:
             worker.send_signal(signal.SIGTERM)
@@ -113,7 +123,9 @@ class Storm(threading.Thread):
 
     def _cut_connections(self) -> None:
         with redis.Redis.from_url(self.server.url, socket_timeout=5) as client:
-            cut = sum(client.client_kill_filter(_type=kind, skipme=True) for kind in ("normal", "pubsub"))
+            cut = sum(
+                client.client_kill_filter(_type=kind, skipme=True) for kind in ("normal", "pubsub")
+            )
         self.faults["connections cut"] += int(cut)
 
     def _switch(self, supplier: str, name: str, value: object) -> None:

@@ -1,4 +1,7 @@
-"""The Relograde account: it pays for a confirm or refuses it, and tells what it holds. It knows no rule of ours."""
+"""The Relograde account: it pays for a confirm or refuses it, and tells what it holds.
+
+It knows no rule of ours.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ LOOK_EVERY = 60.0
 
 @dataclass
 class Look:
-    """A look at the accounts that the ledger permitted at `asked_at`; `told` from `settled_at` on."""
+    """A look at the accounts that the ledger permitted at `asked_at`; `told` from `settled_at`
+    on.
+    """
 
     asked_at: float
     settled_at: float = float("inf")
@@ -60,12 +65,19 @@ class Bank:
             self._looks[arguments["token"]] = Look(self.world.clock.now)
         elif name == "lane_settle" and result == "settled" and arguments["balances"]:
             look = self._looks[arguments["token"]]
-            look.settled_at, look.told = self.world.clock.now, Decimal(arguments["balances"][CURRENCY])
+            look.settled_at, look.told = (
+                self.world.clock.now,
+                Decimal(arguments["balances"][CURRENCY]),
+            )
 
     def too_poor(self, plan: OrderPlan, record: dict[str, str]) -> str | None:
-        """Why an order must not have died unsent: only by a balance of its own time, the latest there was, too low."""
+        """Why an order must not have died unsent: only by a balance of its own time, the latest
+        there was, too low.
+        """
         died_at = float(record["letter_at"])
-        since = max(float(record["accepted_at"]), float(record.get("requeued_at", 0)), died_at - LOOK_EVERY)
+        since = max(
+            float(record["accepted_at"]), float(record.get("requeued_at", 0)), died_at - LOOK_EVERY
+        )
         known = [look for look in self._looks.values() if look.settled_at <= died_at]
         latest = max(known, key=lambda look: look.settled_at, default=None)
         if latest is None or latest.asked_at < since:

@@ -1,13 +1,22 @@
-"""What a supplier may do with one call, by name, and the answers that the worker's client would make of it."""
+"""What a supplier may do with one call, by name, and the answers that the worker's client would
+make of it.
+"""
 
 from worker.rules import answers as say
 
 HELD = 33.0
-"""The longest that a supplier takes between a confirm's arrival and its effect; the settle time is longer."""
+"""The longest that a supplier takes between a confirm's arrival and its effect; the settle time is
+longer.
+"""
 
 REFUSALS = {
     name: say.Rejected(name)
-    for name in ("insufficient_balance", "out_of_stock", "offer_unavailable", "multiple_order_lines")
+    for name in (
+        "insufficient_balance",
+        "out_of_stock",
+        "offer_unavailable",
+        "multiple_order_lines",
+    )
 }
 BLOCKS = {
     "unauthorized": say.Blocked("unauthorized"),
@@ -16,7 +25,10 @@ BLOCKS = {
     "misconfigured": say.Blocked("misconfigured"),
     "company_not_verified": say.Blocked("company_not_verified"),
 }
-TROUBLE = {"error_before": say.Unknown("HTTP 503", outage=True), "spoiled_before": say.Unknown("unreadable order")}
+TROUBLE = {
+    "error_before": say.Unknown("HTTP 503", outage=True),
+    "spoiled_before": say.Unknown("unreadable order"),
+}
 BEFORE = {
     **BLOCKS,
     **TROUBLE,
@@ -45,17 +57,38 @@ NO_EFFECT = {
     "logitrail": {**BEFORE, "invalid_request": say.Rejected("invalid_request")},
 }
 CONFIRMS = {
-    supplier: ("ok", "slow", "slow_reset", "unavailable", "lost_request", "lost_answer", *answers, *AFTER)
+    supplier: (
+        "ok",
+        "slow",
+        "slow_reset",
+        "unavailable",
+        "lost_request",
+        "lost_answer",
+        *answers,
+        *AFTER,
+    )
     for supplier, answers in NO_EFFECT.items()
 }
-READS = ("ok", "slow_read", "unavailable", "lost_answer", "says_created", *BLOCKS, *TROUBLE, "not_found")
+READS = (
+    "ok",
+    "slow_read",
+    "unavailable",
+    "lost_answer",
+    "says_created",
+    *BLOCKS,
+    *TROUBLE,
+    "not_found",
+)
 TRANSIENT = tuple(
-    name for name in CONFIRMS["relograde"] if name not in ("ok", *REFUSALS, "unrecognised_before", "unrecognised_after")
+    name
+    for name in CONFIRMS["relograde"]
+    if name not in ("ok", *REFUSALS, "unrecognised_before", "unrecognised_after")
 )
 """Behaviours that one order may meet again and again and still come to its end by itself."""
 ENDINGS = {
     "relograde": (
-        "finished", "pending", "cancelled", "pending_cancelled", "incomplete", "incomplete_once", "half_cancelled",
+        "finished", "pending", "cancelled", "pending_cancelled", "incomplete", "incomplete_once",
+        "half_cancelled",
     ),
     "logitrail": ("confirmed", "elsewhere"),
 }  # fmt: skip

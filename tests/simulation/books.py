@@ -1,7 +1,9 @@
-"""The suppliers' books: every call that was sent, every effect, and what each order is at its supplier.
+"""The suppliers' books: every call that was sent, every effect, and what each order is at its
+supplier.
 
-Nothing here is the worker's: what a confirm does, when, and what is answered is decided from the plan alone. The one
-thing of the worker's that is used is its gate, which the real connections ask right before the first byte.
+Nothing here is the worker's: what a confirm does, when, and what is answered is decided from the
+plan alone. The one thing of the worker's that is used is its gate, which the real connections ask
+right before the first byte.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ WAY = 0.05
 
 @dataclass(eq=False)
 class Visit:
-    """One call that was sent. Permitted after `opened_at`; `send_by` is the latest moment at which it could leave."""
+    """One call that was sent.
+
+    Permitted after `opened_at`; `send_by` is the latest moment at which it could leave.
+    """
 
     kind: str
     behaviour: str
@@ -121,7 +126,9 @@ class Books:
         actor = world.scheduler.current
         opened, send_by = gate.opened_at, gate.opened_at + gate.send_within
         claim = actor.claim if actor else None
-        visit = Visit(kind, behaviour, opened, world.clock.now, send_by, host, details is not None, claim)
+        visit = Visit(
+            kind, behaviour, opened, world.clock.now, send_by, host, details is not None, claim
+        )
         world.watch.sent(self.supplier, entry, visit)
         entry.visits.append(visit)
         self.sent.append(visit.sent_at)
@@ -150,7 +157,9 @@ class Books:
     def _arrive(self, entry: Entry, visit: Visit) -> None:
         """The request is at the supplier: fixes what it will do, and when."""
         now, limit = self.world.clock.now, self.world.clock.now + TIMEOUTS[self.supplier]
-        takes = {"slow": 29.0, "slow_reset": do.HELD, "slow_read": 20.0}.get(visit.behaviour, entry.plan.takes)
+        takes = {"slow": 29.0, "slow_reset": do.HELD, "slow_read": 20.0}.get(
+            visit.behaviour, entry.plan.takes
+        )
         visit.answers_at = now + takes + WAY
         self.judge(entry, visit)
         if visit.behaviour in ("lost_answer", "lost_request"):
@@ -178,7 +187,9 @@ class Books:
             entry.effects += 1
             self.world.note(f"{self.supplier}: effect {entry.effects} of {entry.plan.number}")
             if entry.effects > 1:
-                self.world.violate("effects", f"{entry.plan.number}: confirmed {entry.effects} times")
+                self.world.violate(
+                    "effects", f"{entry.plan.number}: confirmed {entry.effects} times"
+                )
             self.take_effect(entry, visit)
         if visit.answer is None:
             visit.answer = do.AFTER.get(visit.behaviour) or self.answer(entry, visit)

@@ -1,4 +1,6 @@
-"""The broker: messages at least once, doorbells at most once, either late; a dead worker's messages come again."""
+"""The broker: messages at least once, doorbells at most once, either late; a dead worker's messages
+come again.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Message:
 
 
 class Broker:
-    """Delivers to whichever worker's turn it is; what to lose, double or delay is in the plan, by number."""
+    """Delivers to whichever worker's turn it is; what to lose, double or delay is in the plan, by
+    number.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -45,7 +49,9 @@ class Broker:
             if event.kind.endswith("_message") or event.kind.endswith("_bell")
         }
 
-    def send(self, door: str, kwargs: dict[str, Any], order: str | None = None, delay: float = 0.0) -> Message:
+    def send(
+        self, door: str, kwargs: dict[str, Any], order: str | None = None, delay: float = 0.0
+    ) -> Message:
         """Puts one message for a door into the queue."""
         self.messages += 1
         message = Message(self.messages, door, kwargs, order)
@@ -70,7 +76,13 @@ class Broker:
             if event is None:
                 continue
             self.world.injected(event.kind)
-            delays = [] if kind == "drop" else [event.seconds] if kind == "delay" else [0.0, event.seconds]
+            delays = (
+                []
+                if kind == "drop"
+                else [event.seconds]
+                if kind == "delay"
+                else [0.0, event.seconds]
+            )
         return delays
 
     def _deliver(self, message: Message) -> Actor | None:
@@ -99,11 +111,15 @@ class Broker:
                 self.world.scheduler.at(self.world.clock.now + seconds, again)
 
     def start(self, worker: Worker, order_id: str, step: Callable[[], object]) -> None:
-        """A step that a worker starts beside its door or its dispatcher; what its door has claimed goes with it."""
+        """A step that a worker starts beside its door or its dispatcher; what its door has claimed
+        goes with it.
+        """
         self.started += 1
         self.beside(worker, "step", order_id, step)
 
-    def beside(self, worker: Worker, name: str, order_id: str | None, what: Callable[[], object]) -> None:
+    def beside(
+        self, worker: Worker, name: str, order_id: str | None, what: Callable[[], object]
+    ) -> None:
         """An action of its own that ends with its process."""
         incarnation, current = worker.incarnation, self.world.scheduler.current
 

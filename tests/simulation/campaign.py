@@ -17,7 +17,9 @@ from tests.simulation.shrink import explain
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much to run: seeds from `seed` on, in `jobs` processes, with or without the pairs and the scenes."""
+    """How much to run: seeds from `seed` on, in `jobs` processes, with or without the pairs and the
+    scenes.
+    """
 
     runs: int
     seed: int = 1
@@ -106,7 +108,9 @@ def _scenes(runner: Runner, tally: Tally, first: int, step: int) -> None:
 def _note_failure(runner: Runner, tally: Tally, one: Plan, result: Result) -> None:
     if result.violations:
         rule, text = result.violations[0]
-        tally.failures.append(f"VIOLATION {rule}: {text} (seed {one.seed})\n{explain(runner, one, rule)}")
+        tally.failures.append(
+            f"VIOLATION {rule}: {text} (seed {one.seed})\n{explain(runner, one, rule)}"
+        )
 
 
 def run(options: Options) -> Tally:
@@ -126,8 +130,10 @@ def report(tally: Tally, seconds: float) -> str:
     faults = ", ".join(f"{kind} {count}" for kind, count in tally.faults.most_common())
     ends = ", ".join(f"{end} {count}" for end, count in tally.ends.most_common())
     return (
-        f"simulation: runs {tally.runs}, orders judged {tally.orders}, pairs {len(tally.covered)}/{tally.wanted}, "
+        f"simulation: runs {tally.runs}, orders judged {tally.orders}, pairs "
+        f"{len(tally.covered)}/{tally.wanted}, "
         f"faults injected {tally.faults.total()}, violations {len(tally.failures)}\n"
-        f"  {seconds:.0f} s for {tally.days:.0f} days of virtual time; runs with fewer than two faults: {tally.thin}\n"
+        f"  {seconds:.0f} s for {tally.days:.0f} days of virtual time; runs with fewer than "
+        f"two faults: {tally.thin}\n"
         f"  faults by kind: {faults}\n  ends: {ends}"
     )

@@ -1,4 +1,6 @@
-"""Virtual time: seconds since the epoch that only the scheduler moves, and what stands for the module `time`."""
+"""Virtual time: seconds since the epoch that only the scheduler moves, and what stands for the
+module `time`.
+"""
 
 from collections.abc import Callable
 
@@ -21,7 +23,9 @@ class Clock:
 
 
 class Time:
-    """Takes the place of the module `time` where the worker reads a clock or sleeps inside a step."""
+    """Takes the place of the module `time` where the worker reads a clock or sleeps inside a
+    step.
+    """
 
     def __init__(self, clock: Clock, sleep: Callable[[float], None]) -> None:
         self.monotonic = clock

@@ -1,4 +1,6 @@
-"""A random plan from a seed: at least three orders, two workers and two faults that surely strike."""
+"""A random plan from a seed: at least three orders, two workers and two faults that surely
+strike.
+"""
 
 import random
 from dataclasses import replace
@@ -9,37 +11,68 @@ from tests.simulation.plan import Event, Fault, OrderPlan, Plan
 EARLY = ("message_received", "order_opened", "claimed", "open?", "open!", "claim?", "claim!")
 """Points that every run comes to."""
 POINTS = (
-    *EARLY, "permit?", "permit!", "intent_written", "connect", "bytes_sent", "answer_received", "decided", "write?",
-    "write!", "applied", "outcome_taken", "outcome_sent", "message_acknowledged", "dispatch?", "dispatch!", "take!",
+    *EARLY, "permit?", "permit!", "intent_written", "connect", "bytes_sent", "answer_received",
+    "decided", "write?",
+    "write!", "applied", "outcome_taken", "outcome_sent", "message_acknowledged", "dispatch?",
+    "dispatch!", "take!",
     "settle?", "load!", "write?", "intent_written", "connect", "answer_received",
 )  # fmt: skip
-PAGED = ("survey!", "lane_call!", "connect", "shown?", "shown!", "write?", "write!", "learn?", "learn!", "lane_settle?")
+PAGED = (
+    "survey!",
+    "lane_call!",
+    "connect",
+    "shown?",
+    "shown!",
+    "write?",
+    "write!",
+    "learn?",
+    "learn!",
+    "lane_settle?",
+)
 """Points of a page's turn."""
 SCRIPTS = tuple(point for point in POINTS if point[-1] in "?!")
 PAUSES = (0.0, 0.5, 3.0, 6.0, 20.0, 50.0)
 FREEZES = (1.0, 6.0, 20.0, 45.0, 75.0, 200.0, 700.0)
 LIVES = (100.0, 300.0, 3600.0, 40000.0, 80000.0, 86400.0)
 FINAL = (*do.REFUSALS, "invalid_request", "unrecognised_before", "unrecognised_after")
-TROUBLES = ("unavailable", "error_before", "error_after", "unauthorized", "rate_limited", "lost_request")
+TROUBLES = (
+    "unavailable",
+    "error_before",
+    "error_after",
+    "unauthorized",
+    "rate_limited",
+    "lost_request",
+)
 
 
 def plan(seed: int) -> Plan:
     """The plan of one seed."""
     rng = random.Random(seed)
-    suppliers = rng.choice((("relograde",), ("logitrail",), ("relograde", "logitrail"), ("relograde", "logitrail")))
+    suppliers = rng.choice(
+        (("relograde",), ("logitrail",), ("relograde", "logitrail"), ("relograde", "logitrail"))
+    )
     orders = tuple(_order(rng, number, suppliers) for number in range(1, 4 + (rng.random() < 0.2)))
     lossy = rng.random() < 0.25
     events = [*_messages(rng), *_people(rng, orders)]
     if rng.random() < 0.15:
         word = f"{rng.choice(('relograde', 'logitrail'))} {rng.choice(TROUBLES)}"
-        events.append(Event("trouble", rng.choice((0.0, 1.0, 30.0)), seconds=rng.choice((5.0, 90.0, 700.0)), word=word))
+        events.append(
+            Event(
+                "trouble",
+                rng.choice((0.0, 1.0, 30.0)),
+                seconds=rng.choice((5.0, 90.0, 700.0)),
+                word=word,
+            )
+        )
     made = Plan(
         seed=seed,
         orders=orders,
         faults=_faults(rng, lossy),
         events=tuple(events),
         workers=rng.choice((2, 2, 3)),
-        channels=rng.choice((("task",), ("task",), ("post",), ("post",), ("post",), ("task", "post"))),
+        channels=rng.choice(
+            (("task",), ("task",), ("post",), ("post",), ("post",), ("task", "post"))
+        ),
         sync="plain" if lossy or rng.random() < 0.8 else "always",
         lossy=lossy,
         per_minute=rng.choice((50, 50, 50, 2, 0)),
@@ -64,30 +97,44 @@ def _with_pages(rng: random.Random, made: Plan) -> Plan:
         )
         for order in (*made.orders, *more)
     )
-    struck = tuple(_strike(rng, rng.choice(PAGED), rng.randint(1, 12)) for _ in range(rng.randint(0, 3)))
+    struck = tuple(
+        _strike(rng, rng.choice(PAGED), rng.randint(1, 12)) for _ in range(rng.randint(0, 3))
+    )
     pages = rng.choice(("true", "true", "stuck", "early"))
     few = rng.choice((3, 5, 8, made.per_minute))
     return replace(made, orders=orders, faults=(*made.faults, *struck), per_minute=few, pages=pages)
 
 
 def _with_money(rng: random.Random, made: Plan) -> Plan:
-    """An account that may be too small, and that is filled up or not; the supplier refuses by what it holds alone."""
+    """An account that may be too small, and that is filled up or not; the supplier refuses by what
+    it holds alone.
+    """
     if rng.random() < 0.6:
         return made
     orders = tuple(
         replace(
             order,
-            amount=rng.choice(("5", "10", "10.50", "20", "")) if order.supplier == "relograde" else "",
-            confirms=tuple("ok" if name == "insufficient_balance" else name for name in order.confirms),
+            amount=rng.choice(("5", "10", "10.50", "20", ""))
+            if order.supplier == "relograde"
+            else "",
+            confirms=tuple(
+                "ok" if name == "insufficient_balance" else name for name in order.confirms
+            ),
         )
         for order in made.orders
     )
     filled = [
-        Event("top_up", rng.choice((1.0, 30.0, 100.0, 400.0, 5000.0, 80000.0)), seconds=rng.choice((5.0, 10.0, 40.0)))
+        Event(
+            "top_up",
+            rng.choice((1.0, 30.0, 100.0, 400.0, 5000.0, 80000.0)),
+            seconds=rng.choice((5.0, 10.0, 40.0)),
+        )
         for _ in range(rng.choice((0, 1, 1, 2)))
     ]
     again = [
-        Event("requeue", filling.at + rng.choice((-20.0, 1.0, 30.0, 300.0)), rng.choice(orders).number)
+        Event(
+            "requeue", filling.at + rng.choice((-20.0, 1.0, 30.0, 300.0)), rng.choice(orders).number
+        )
         for filling in filled
         if filling.at >= 30.0 and rng.random() < 0.6
     ]
@@ -116,7 +163,10 @@ def _order(rng: random.Random, number: int, suppliers: tuple[str, ...]) -> Order
 
 
 def _calls(rng: random.Random, names: tuple[str, ...], final: tuple[str, ...]) -> tuple[str, ...]:
-    """What a supplier does with the first calls. It says only once that it does not know an order it knows."""
+    """What a supplier does with the first calls.
+
+    It says only once that it does not know an order it knows.
+    """
     found: list[str] = []
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
         name = rng.choice(names)
@@ -141,10 +191,15 @@ def _faults(rng: random.Random, lossy: bool) -> tuple[Fault, ...]:
     """Two early ones, which surely strike, and up to four more at any point."""
     found = [_strike(rng, rng.choice(EARLY), rng.choice((1, 2, 3))) for _ in range(2)]
     found += [
-        _strike(rng, rng.choice(POINTS), min(1 + int(rng.expovariate(0.35)), 12)) for _ in range(rng.randint(0, 4))
+        _strike(rng, rng.choice(POINTS), min(1 + int(rng.expovariate(0.35)), 12))
+        for _ in range(rng.randint(0, 4))
     ]
     if lossy or rng.random() < 0.1:
-        found.append(Fault("restart", rng.choice(POINTS), rng.randint(1, 6), rng.choice((0.0, 0.5, 4.0, 30.0))))
+        found.append(
+            Fault(
+                "restart", rng.choice(POINTS), rng.randint(1, 6), rng.choice((0.0, 0.5, 4.0, 30.0))
+            )
+        )
     return tuple(found)
 
 
@@ -158,7 +213,16 @@ def _messages(rng: random.Random) -> list[Event]:
     """What the broker does to messages and bells, and what becomes of outcomes on their way."""
     found = []
     for _ in range(rng.choice((0, 1, 2))):
-        kind = rng.choice(("drop_message", "double_message", "delay_message", "drop_bell", "double_bell", "delay_bell"))
+        kind = rng.choice(
+            (
+                "drop_message",
+                "double_message",
+                "delay_message",
+                "drop_bell",
+                "double_bell",
+                "delay_bell",
+            )
+        )
         found.append(Event(kind, nth=rng.randint(1, 6), seconds=rng.choice((0.0, 0.2, 10.0, 70.0))))
     if rng.random() < 0.3:
         found.append(Event("lose_outcome", nth=rng.randint(1, 6)))

@@ -1,4 +1,6 @@
-"""`python -m tests.simulation.hunt --runs N`: runs until the first violation, and prints where it was. For mutants."""
+"""`python -m tests.simulation.hunt --runs N`: runs until the first violation, and prints where it
+was. For mutants.
+"""
 
 import argparse
 import json
@@ -34,7 +36,12 @@ def hunt(runs: int) -> dict[str, object]:
         for tried, (name, one) in enumerate(prey(runs), 1):
             violations = runner.run(one).violations
             if violations:
-                return {"rule": violations[0][0], "text": violations[0][1], "where": name, "tried": tried}
+                return {
+                    "rule": violations[0][0],
+                    "text": violations[0][1],
+                    "where": name,
+                    "tried": tried,
+                }
     return {"rule": None, "text": "", "where": "", "tried": tried}
 
 

@@ -1,4 +1,6 @@
-"""The books of Logitrail: a confirm of what is not passive is refused; two at once would both take effect."""
+"""The books of Logitrail: a confirm of what is not passive is refused; two at once would both take
+effect.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from worker.rules import answers as say
 
 
 class Logitrail(Books):
-    """`passive` until a confirm takes effect. An order `elsewhere` was confirmed by somebody else before."""
+    """`passive` until a confirm takes effect.
+
+    An order `elsewhere` was confirmed by somebody else before.
+    """
 
     supplier = "logitrail"
 
@@ -41,5 +46,7 @@ class Logitrail(Books):
 
     def answer(self, entry: Entry, visit: Visit) -> say.Answer:
         if visit.effect:
-            return say.Confirmed(tracking_code=f"TRACK-{entry.plan.number}" if entry.plan.settles < 100 else None)
+            return say.Confirmed(
+                tracking_code=f"TRACK-{entry.plan.number}" if entry.plan.settles < 100 else None
+            )
         return say.Rejected("order_not_passive", "order_not_passive")

@@ -1,6 +1,8 @@
-"""`python -m tests.simulation.mutants`: plants each deliberate fault in a copy of the tree; the simulation must see it.
+"""`python -m tests.simulation.mutants`: plants each deliberate fault in a copy of the tree; the
+simulation must see it.
 
-Ends with 1 when a mutant survives, when its text is no longer in the code, or when the code as it is does not pass.
+Ends with 1 when a mutant survives, when its text is no longer in the code, or when the code as it
+is does not pass.
 """
 
 import argparse
@@ -49,7 +51,13 @@ def try_one(mutant: Mutant, runs: int) -> dict[str, Any]:
         copy_tree(folder)
         missing = plant(folder, mutant)
         if missing:
-            return {"rule": None, "text": f"does not apply: {missing}", "where": "", "tried": 0, "seconds": 0.0}
+            return {
+                "rule": None,
+                "text": f"does not apply: {missing}",
+                "where": "",
+                "tried": 0,
+                "seconds": 0.0,
+            }
         return {**_hunt(folder, runs), "seconds": time.monotonic() - began}
 
 
@@ -58,7 +66,9 @@ def _hunt(folder: Path, runs: int) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     nothing = {"rule": None, "where": "", "tried": 0}
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+    ) as process:
         try:
             out, errors = process.communicate(timeout=LONGEST)
             found: dict[str, Any] = json.loads(out)
@@ -76,12 +86,16 @@ def row(mutant: Mutant, found: dict[str, Any]) -> str:
     """One line of the table."""
     caught = found["rule"] or ("passes" if mutant is AS_IT_IS else "SURVIVED")
     where, text, tried = found["where"][:52], found["text"][:70], found["tried"]
-    return f"{mutant.name:52}  {caught:10}  {where:52}  {tried:5}  {found['seconds']:5.1f} s  {text}"
+    return (
+        f"{mutant.name:52}  {caught:10}  {where:52}  {tried:5}  {found['seconds']:5.1f} s  {text}"
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
-    parser.add_argument("--runs", type=int, default=600, help="seeded runs for each, after the scenes")
+    parser.add_argument(
+        "--runs", type=int, default=600, help="seeded runs for each, after the scenes"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="those whose name holds this")
     options = parser.parse_args()
@@ -98,7 +112,10 @@ def main() -> int:
                 passes = found["rule"] is None and found["tried"] > 0
             else:
                 caught += found["rule"] is not None
-    print(f"mutants: {len(chosen)}, caught {caught}, the code as it is {'passes' if passes else 'FAILS'}")
+    print(
+        f"mutants: {len(chosen)}, caught {caught}, the code as it is "
+        f"{'passes' if passes else 'FAILS'}"
+    )
     return 0 if passes and caught == len(chosen) else 1
 
 

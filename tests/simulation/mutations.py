@@ -1,8 +1,15 @@
-"""The deliberate faults: a few words of the worker's code each. A simulation that misses one proves nothing."""
+"""The deliberate faults: a few words of the worker's code each.
+
+A simulation that misses one proves nothing.
+"""
 
 from dataclasses import dataclass
 
-EXECUTOR, POLICY, OPERATIONS = "worker/turns/executor.py", "worker/rules/policy.py", "worker/rules/interventions.py"
+EXECUTOR, POLICY, OPERATIONS = (
+    "worker/turns/executor.py",
+    "worker/rules/policy.py",
+    "worker/rules/interventions.py",
+)
 PAGES, DOORS = "worker/rules/page_trust.py", "worker/web_app/doors.py"
 GATE, OUTCOMES = "worker/suppliers/connections.py", "worker/web_app/teller.py"
 LUA = "worker/ledger/scripts/{}.lua"
@@ -27,7 +34,11 @@ def _lua(name: str, script: str, old: str, new: str) -> Mutant:
 SEND_FIRST = Mutant(
     "the intent is written after the send",
     (
-        (LUA.format("permit"), "if order.kind ~= 'confirm' or late or order.details then", "if true then"),
+        (
+            LUA.format("permit"),
+            "if order.kind ~= 'confirm' or late or order.details then",
+            "if true then",
+        ),
         (
             EXECUTOR,
             "            permit = self.ledger.permit(claimed, plan)\n",
@@ -37,7 +48,11 @@ SEND_FIRST = Mutant(
             "                early = client.confirm(order.order_id, Gate(started, 5.0), host=plan.host, details=None)\n"
             "            permit = self.ledger.permit(claimed, plan)\n",
         ),
-        (EXECUTOR, "answer = self._ask(permit, gate, details)", "answer = early or self._ask(permit, gate, details)"),
+        (
+            EXECUTOR,
+            "answer = self._ask(permit, gate, details)",
+            "answer = early or self._ask(permit, gate, details)",
+        ),
     ),
 )
 QUESTION = "            if order.unresolved or (order.must_ask and self.rules.reads):\n"
@@ -59,7 +74,7 @@ MUTANTS = (
         "a claim drops out of the due set", "claim",
         "redis.call('ZADD', key('due', lane), ts(ends), args.id)", "",
     ),
-    _lua("counts outside the script", "prelude", "if before.state then redis.call('ZREM', key('state', before.state), id) end", ""),
+    _lua("counts outside the script", "lib/prelude", "if before.state then redis.call('ZREM', key('state', before.state), id) end", ""),
     _one("the deadline without its margin", POLICY, "order.deadline_at - self.rules.margin", "order.deadline_at"),
     Mutant(
         "the deadline compared a second late",
@@ -116,7 +131,7 @@ MUTANTS = (
             (LUA.format("claim"), "if lane_hash.held and lane_hash.probe", "if false and lane_hash.probe"),
         ),
     ),
-    _lua("a restart makes nothing suspect", "prelude", "  if looked and (", "  if false and ("),
+    _lua("a restart makes nothing suspect", "lib/prelude", "  if looked and (", "  if false and ("),
     _lua("an order opened after a restart is not suspect", "open", "if changed_at > 0 and now - changed_at < args.suspicion then", "if false then"),
     _lua("a hint acts before it is on disk", "hint", "earliest(order.state)", "now"),
     _lua("a requeue acts before it is on disk", "write", "if due and not args.claim then due = math.max(due, earliest(after.state)) end", ""),
@@ -128,7 +143,7 @@ MUTANTS = (
         "return replace(seen, created_at=created, deadline_at=created + self.rules.confirm_within)", "return seen",
     ),
     _one("the deadline counts from acceptance", DOORS, "else created + within,", "else now + within,"),
-    _one("a withdraw of a pending order", OPERATIONS, 'order.pending_since is not None or order.state in ("confirmed", "cancelled", "pending")', 'order.state in ("confirmed", "cancelled")'),
+    _one("a withdraw of a pending order", OPERATIONS, 'order.pending_since is not None or order.state in ACCEPTED', 'order.state in ("confirmed", "cancelled")'),
     _one(
         "`can not be confirmed` taken as confirmed", POLICY,
         'Step(order=replace(seen, refused=True, due_at=now), event="confirm_refused")',
@@ -145,27 +160,27 @@ MUTANTS = (
     _lua("people decide on an old record", "write", "elseif tonumber(order.version or 0) ~= args.version or", "elseif"),
     _lua("an intent leaves the version as it was", "permit", "  redis.call('HINCRBY', name, 'version', 1)\n", ""),
     _lua("a slot is free 60 s after the intent", "permit", "ts(now + args.window + 60 + args.way)", "ts(now + 60)"),
-    _lua("an answer ends a person's hold", "lanes", "if not lane_hash.held or lane_hash.held == 'person' then", "if not lane_hash.held then"),
-    _lua("an end is superseded", "prelude", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
+    _lua("an answer ends a person's hold", "lib/lanes", "if not lane_hash.held or lane_hash.held == 'person' then", "if not lane_hash.held then"),
+    _lua("an end is superseded", "lib/prelude", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
     _lua("a hint comes between a call and its lease", "hint", "if order.claim and tonumber(order.lease_until) > now then", "if false then"),
     _one("a refused message is dropped", DOORS, "key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)", "key = '-'"),
     _one("a withdraw of what is dead and still unknown", OPERATIONS, "if order.unresolved or", 'if (order.unresolved and order.state != "dead") or'),
     _one("a requeue forgets an unresolved attempt", OPERATIONS, "        must_ask=True,", "        must_ask=True,\n        send_by=None,\n        older_send_by=None,"),
     _one("a person closes what is no letter", OPERATIONS, "    if order.letter is None:\n", "    if order.ended_at is not None:\n"),
     _one("the details are not sent", POLICY, "Call(kind=CONFIRM, details=order.details, host=order.host)", "Call(kind=CONFIRM, host=order.host)"),
-    _one("an inference passes for proof", POLICY, "inferred=True, due_at=", "inferred=False, due_at="),
-    _one("a tracking code that never comes is nobody's concern", POLICY, "due_at=now + (self.rules.give_up or 0.0))", "due_at=None)"),
+    _one("an inference passes for proof", POLICY, "inferred=True,\n                due_at=", "inferred=False,\n                due_at="),
+    _one("a tracking code that never comes is nobody's concern", POLICY, "due_at=now + (self.rules.give_up or 0.0),", "due_at=None,"),
     _one("lines that were not settled are not read again", POLICY, "(ended_at + look for look in CANCELLED_LOOKS if ended_at + look > now)", "(look for look in ())"),
     _one("what changes after the end is not told", POLICY, 'event="updated", tells=(("order.updated", None),), proof=True', 'event="updated"'),
-    _one("a delivered line is lost to a poorer view", POLICY, '"finished" if old.get("deliverable") and old["status"] == "finished" else line.status', "line.status"),
+    _one("a delivered line is lost to a poorer view", POLICY, '"finished"\n            if old.get("deliverable") and old["status"] == "finished"\n            else line.status', "line.status"),
     _lua(
-        "an order dies of a balance from before it came", "funds",
+        "an order dies of a balance from before it came", "lib/money",
         "if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then", "if fresh then",
     ),
     _lua("a look is dated when it is answered", "lane_settle", "tell_balances(lane, latest.at, args.balances)", "tell_balances(lane, ts(now), args.balances)"),
-    _lua("an old balance is believed", "funds", "local fresh = asked_at > now - args.look_every", "local fresh = asked_at > 0"),
+    _lua("an old balance is believed", "lib/money", "local fresh = asked_at > now - args.look_every", "local fresh = asked_at > 0"),
     _lua(
-        "an order dies of our own arithmetic", "funds",
+        "an order dies of our own arithmetic", "lib/money",
         "if micro(amount) > micro(told) then return", "if micro(amount) > micro(told) - micro(spent) - under_way(lane, currency) then return",
     ),
     _one("a write that came too late is not tried again", "worker/ledger/ledger.py", 'self.write(found.order, step).result != "stale"', "self.write(found.order, step)"),

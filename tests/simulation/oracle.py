@@ -1,4 +1,6 @@
-"""The judge at the end of a run: the suppliers' books against what the ledger says and what the web app was told."""
+"""The judge at the end of a run: the suppliers' books against what the ledger says and what the web
+app was told.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SUPERSEDED = ("order.pending", "order.deadline_warning")
 
 
 class Oracle:
-    """Collects what is sent to the web app while the run goes on; `judge` looks at everything when it has ended."""
+    """Collects what is sent to the web app while the run goes on; `judge` looks at everything when
+    it has ended.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -41,10 +45,18 @@ class Oracle:
         """(state, reason) of every order that was judged, as the ledger has them."""
 
     def sends(self, channel: str, key: Key, sequence: int, body: dict[str, Any]) -> None:
-        """An outcome leaves: it is on disk, its id never meant anything else, and those before it have left."""
-        kept = ("order", "accepted_at") if body["type"] == "order.accepted" else ("outcomes", str(sequence))
+        """An outcome leaves: it is on disk, its id never meant anything else, and those before it
+        have left.
+        """
+        kept = (
+            ("order", "accepted_at")
+            if body["type"] == "order.accepted"
+            else ("outcomes", str(sequence))
+        )
         if not self.world.on_disk(f"sim:{{{key[0]}}}:{kept[0]}:{key[1]}", kept[1]):
-            self.world.violate("disk", f"{body['type']} {body['id']} was told before it was on disk")
+            self.world.violate(
+                "disk", f"{body['type']} {body['id']} was told before it was on disk"
+            )
         if self._bodies.setdefault(body["id"], body) != body:
             self.world.violate("id", f"{body['id']} was told with two meanings")
         self._borne_out(key, body)
@@ -52,7 +64,8 @@ class Oracle:
         self._types[key, sequence] = body["type"]
         if sequence in sent:
             return
-        # A frozen teller may still say what a later outcome has superseded: nothing can call a POST back.
+        # A frozen teller may still say what a later outcome has superseded: nothing can call a POST
+        # back.
         if sent and sequence < max(sent) and body["type"] not in SUPERSEDED:
             self.world.violate("order", f"{body['id']} was told after {max(sent)} by {channel}")
         sent.append(sequence)
@@ -69,7 +82,9 @@ class Oracle:
         else:
             true = entry.status == "finished" or (key[0] == "logitrail" and entry.shipped)
         if not true:
-            self.world.violate("wrong_end", f"{body['type']} was told while the supplier says {entry.status}")
+            self.world.violate(
+                "wrong_end", f"{body['type']} was told while the supplier says {entry.status}"
+            )
 
     def _taken_before(self, key: Key, sequence: int) -> None:
         for earlier in self._first["post", key]:
@@ -82,15 +97,21 @@ class Oracle:
                 self.world.violate("order", f"{name} was not taken when {sequence} was posted")
 
     def was_told(self, key: Key, kind: str, reason: str | None = None) -> bool:
-        """True when an outcome of this type, and for this reason when one is given, was sent for the order."""
+        """True when an outcome of this type, and for this reason when one is given, was sent for
+        the order.
+        """
         sent = [self._bodies[f"{key[0]}.{key[1]}.{at}"] for name, at in self._types if name == key]
-        return any(body["type"] == kind and reason in (None, body["data"]["reason"]) for body in sent)
+        return any(
+            body["type"] == kind and reason in (None, body["data"]["reason"]) for body in sent
+        )
 
     def judge(self) -> int:
         """Every order; returns how many were judged."""
         self.world.watch.audit()
         for supplier in self.world.suppliers:
-            self.world.watch.rate(supplier, self.world.plan.per_minute if supplier == "relograde" else 0)
+            self.world.watch.rate(
+                supplier, self.world.plan.per_minute if supplier == "relograde" else 0
+            )
         for plan in self.world.plan.orders:
             entry = self.world.books[plan.supplier].orders[plan.order_id]
             for rule, text in self._faults(plan, entry):
@@ -116,30 +137,57 @@ class Oracle:
         yield from self._broken(plan, entry, record)
         yield from self._untold(plan, record)
 
-    def _broken(self, plan: OrderPlan, entry: Entry, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+    def _broken(
+        self, plan: OrderPlan, entry: Entry, record: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
         """Promises that show only at the end."""
         state = record["state"]
-        if (plan.supplier, plan.order_id) in self.world.marked and state != "withdrawn" and not self.world.doubted:
+        if (
+            (plan.supplier, plan.order_id) in self.world.marked
+            and state != "withdrawn"
+            and not self.world.doubted
+        ):
             yield "withdraw", f"withdrawn before its confirm came, and now {state}"
         shown = [visit.answer for visit in entry.visits if visit.finished]
-        codes = [answer.tracking_code for answer in shown if isinstance(answer, say.Confirmed) and answer.tracking_code]
+        codes = [
+            answer.tracking_code
+            for answer in shown
+            if isinstance(answer, say.Confirmed) and answer.tracking_code
+        ]
         came = codes or any(webhook.done for webhook in entry.codes)
-        if came and state == "confirmed" and not record.get("tracking_code") and not self.world.forgot:
+        if (
+            came
+            and state == "confirmed"
+            and not record.get("tracking_code")
+            and not self.world.forgot
+        ):
             yield "proof", "an answer or a webhook had the tracking code, and it is gone"
         first = entry.visits[0] if entry.visits else None
         refused_first = first and first.applied and first.answer == NOT_PASSIVE
         # Nothing was unresolved before it when its own intent is the first there was.
         alone = refused_first and first and entry.intents[0][1] == first.claim
-        if record.get("inferred") == "1" and alone and not any(visit.forgotten for visit in entry.visits):
+        if (
+            record.get("inferred") == "1"
+            and alone
+            and not any(visit.forgotten for visit in entry.visits)
+        ):
             yield "inference", "its first confirm was refused: it was confirmed by somebody else"
         if plan.supplier == "logitrail" and state == "confirmed":
             yield from self._inferred(entry, record)
-        if lost := self._delivered(plan, entry, state) - _finished(json.loads(record.get("lines", "[]"))):
+        if lost := self._delivered(plan, entry, state) - _finished(
+            json.loads(record.get("lines", "[]"))
+        ):
             yield "lines", f"{sorted(lost)} were delivered, and the ledger has lost it"
-        if state == "resolved" and not self.was_told((plan.supplier, plan.order_id), "order.dead_lettered"):
+        if state == "resolved" and not self.was_told(
+            (plan.supplier, plan.order_id), "order.dead_lettered"
+        ):
             yield "resolve", "a person closed what had not been put before one"
         since = float(record.get("requeued_at", "inf"))
-        if state == "dead" and float(record["letter_at"]) >= since and not any(at >= since for at in entry.called):
+        if (
+            state == "dead"
+            and float(record["letter_at"]) >= since
+            and not any(at >= since for at in entry.called)
+        ):
             yield "requeue", f"requeued, and dead again of {record.get('reason')} before any call"
 
     def _delivered(self, plan: OrderPlan, entry: Entry, state: str) -> set[str]:
@@ -154,21 +202,31 @@ class Oracle:
     def _inferred(self, entry: Entry, record: dict[str, str]) -> Iterator[tuple[str, str]]:
         """What is inferred says so, and a tracking code that never comes is put before a human."""
         if record.get("inferred") != "1":
-            proved = any(visit.delivered and isinstance(visit.answer, say.Confirmed) for visit in entry.visits)
+            proved = any(
+                visit.delivered and isinstance(visit.answer, say.Confirmed)
+                for visit in entry.visits
+            )
             if not (proved or entry.noticed):
-                yield "inference", "confirmed without a word of the supplier, and not said to be inferred"
+                yield (
+                    "inference",
+                    "confirmed without a word of the supplier, and not said to be inferred",
+                )
             return
         put_before_one = record.get("letter") == "tracking_missing" or record.get("note")
         had = START + self.world.plan.days * 86400.0 - float(record["ended_at"])
         if not record.get("tracking_code") and not put_before_one and had > LETTER_AFTER:
             yield "letter", "inferred long ago, without a tracking code, and nobody was told"
 
-    def _wrong_end(self, plan: OrderPlan, entry: Entry, record: dict[str, str]) -> tuple[str, str] | None:
+    def _wrong_end(
+        self, plan: OrderPlan, entry: Entry, record: dict[str, str]
+    ) -> tuple[str, str] | None:
         state, reason = record["state"], record.get("reason")
         if state in ("accepted", "submitted", "pending"):
             return "stuck", f"still {state} after {self.world.clock.now - START:.0f} s"
         delivered = entry.status == "finished" and plan.ending != "incomplete"
-        if state == "confirmed" and not (delivered or (plan.supplier == "logitrail" and entry.shipped)):
+        if state == "confirmed" and not (
+            delivered or (plan.supplier == "logitrail" and entry.shipped)
+        ):
             return "wrong_end", f"confirmed, and at the supplier it is {entry.status}"
         if state == "cancelled" and entry.status != "cancelled":
             return "wrong_end", f"cancelled, and at the supplier it is {entry.status}"
@@ -186,20 +244,37 @@ class Oracle:
     def _untold(self, plan: OrderPlan, record: dict[str, str]) -> Iterator[tuple[str, str]]:
         key = (plan.supplier, plan.order_id)
         last = int(record.get("sequence", 0))
-        missing = [at for at in range(1, last + 1) if f"{key[0]}.{key[1]}.{at}" not in self.world.shop.bodies]
-        kept = self.world.site.client.hgetall(f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}") if missing else {}
+        missing = [
+            at
+            for at in range(1, last + 1)
+            if f"{key[0]}.{key[1]}.{at}" not in self.world.shop.bodies
+        ]
+        kept = (
+            self.world.site.client.hgetall(f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}")
+            if missing
+            else {}
+        )
         for sequence in missing:
-            quiet = sequence < last and any(f'"{kind}"' in kept.get(str(sequence), "") for kind in SUPERSEDED)
+            quiet = sequence < last and any(
+                f'"{kind}"' in kept.get(str(sequence), "") for kind in SUPERSEDED
+            )
             if not quiet:
                 yield "told", f"outcome {sequence} of {last} was never taken"
-        bodies = [self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{number}") for number in range(1, last + 1)]
+        bodies = [
+            self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{number}")
+            for number in range(1, last + 1)
+        ]
         types = [(body["type"], body["data"]["reason"]) for body in bodies if body]
         latest = [body["data"]["lines"] or [] for body in bodies if body]
-        untold = _finished(json.loads(record.get("lines", "[]"))) - _finished(latest[-1] if latest else [])
+        untold = _finished(json.loads(record.get("lines", "[]"))) - _finished(
+            latest[-1] if latest else []
+        )
         if record["state"] in ("confirmed", "cancelled") and untold:
             yield "lines", f"{sorted(untold)} were delivered, and the last outcome does not say so"
         wanted = END_TYPES.get(record["state"])
-        if wanted and not any(kind == wanted and self._means(record, reason) for kind, reason in types):
+        if wanted and not any(
+            kind == wanted and self._means(record, reason) for kind, reason in types
+        ):
             yield "told", f"it is {record['state']}, and {wanted} was never told"
 
     def _means(self, record: dict[str, str], reason: str | None) -> bool:

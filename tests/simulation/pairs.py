@@ -1,4 +1,6 @@
-"""Every boundary with every answer: the process is killed there, and another is frozen there past its lease."""
+"""Every boundary with every answer: the process is killed there, and another is frozen there past
+its lease.
+"""
 
 from collections.abc import Iterator
 
@@ -9,8 +11,19 @@ from worker import boundaries
 BEFORE = (boundaries.MESSAGE_RECEIVED, boundaries.ORDER_OPENED)
 STEP = (boundaries.CLAIMED, boundaries.INTENT_WRITTEN, boundaries.BYTES_SENT)
 FROZEN = 400.0
-"""Seconds: past the lease, `send_by`, the settle time, a teller's hold and the broker's visibility timeout."""
-DEFERRED = ("says_created", "not_found", "unavailable", *do.BLOCKS, *do.TROUBLE, "lost_answer", "slow_read", "ok")
+"""Seconds: past the lease, `send_by`, the settle time, a teller's hold and the broker's visibility
+timeout.
+"""
+DEFERRED = (
+    "says_created",
+    "not_found",
+    "unavailable",
+    *do.BLOCKS,
+    *do.TROUBLE,
+    "lost_answer",
+    "slow_read",
+    "ok",
+)
 """What a read may answer."""
 
 Case = tuple[str, str, str]
@@ -51,21 +64,31 @@ def _plan(number: int, boundary: str, name: str, kind: str, fault: str) -> Plan:
 
 
 def _target(kind: str, name: str, supplier: str) -> OrderPlan:
-    """The order that meets the answer. A read comes second, after an unknown outcome or a pending answer."""
+    """The order that meets the answer.
+
+    A read comes second, after an unknown outcome or a pending answer.
+    """
     if kind != "read":
         ending = "confirmed" if supplier == "logitrail" else "finished"
-        return OrderPlan(1, supplier, ending=ending, confirms=(name,), details=supplier == "logitrail")
+        return OrderPlan(
+            1, supplier, ending=ending, confirms=(name,), details=supplier == "logitrail"
+        )
     if name == "created":
         return OrderPlan(1, supplier, confirms=("lost_request",))
     if name == "says_created":
-        # Twice: a process that died after its claim leaves an intent to be asked about, when `created` is the truth.
+        # Twice: a process that died after its claim leaves an intent to be asked about, when
+        # `created` is the truth.
         return OrderPlan(1, supplier, ending="pending", settles=200.0, reads=(name, name))
     return OrderPlan(1, supplier, confirms=("spoiled_after",), reads=(name,))
 
 
 def _strike(fault: str, boundary: str, name: str, kind: str, seconds: float) -> Fault:
     """The fault at that boundary of the very step that gets the answer."""
-    given = {"created": "lost_request", "says_created": "ok"}.get(name, "spoiled_after") if kind == "read" else None
+    given = (
+        {"created": "lost_request", "says_created": "ok"}.get(name, "spoiled_after")
+        if kind == "read"
+        else None
+    )
     if boundary in BEFORE:
         return Fault(fault, boundary, 1, seconds, order=0)
     if boundary in STEP or boundary == boundaries.MESSAGE_ACKNOWLEDGED:

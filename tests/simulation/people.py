@@ -1,4 +1,6 @@
-"""People and strangers: withdraws, requeues (twice at once), resolves, holds, hints, forgeries, conflicts, garbage."""
+"""People and strangers: withdraws, requeues (twice at once), resolves, holds, hints, forgeries,
+conflicts, garbage.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class People:
-    """Does what the plan's events say, each at its time. A person works at a process of their own."""
+    """Does what the plan's events say, each at its time.
+
+    A person works at a process of their own.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -31,10 +36,14 @@ class People:
         for event in self.world.plan.events:
             act = getattr(self, f"_{event.kind}", None)
             if act is not None:
-                self.world.scheduler.at(START + event.at, lambda act=act, event=event: self._do(act, event))
+                self.world.scheduler.at(
+                    START + event.at, lambda act=act, event=event: self._do(act, event)
+                )
 
     def _do(self, act: object, event: Event) -> None:
-        plan = next((order for order in self.world.plan.orders if order.number == event.order), None)
+        plan = next(
+            (order for order in self.world.plan.orders if order.number == event.order), None
+        )
         if plan is not None or event.order is None:
             self.world.injected(event.kind)
             act(event, plan)  # type: ignore[operator]
@@ -55,9 +64,13 @@ class People:
         wrong = []
         for plan, message in self._withdraws:
             key = (plan.supplier, plan.order_id)
-            answered = told(key, "order.withdrawn") or told(key, "order.updated", "withdraw_refused")
+            answered = told(key, "order.withdrawn") or told(
+                key, "order.updated", "withdraw_refused"
+            )
             if message.done and not answered and not self.world.forgot:
-                wrong.append(f"{plan.number}: a withdraw was taken, and nobody was told what became of it")
+                wrong.append(
+                    f"{plan.number}: a withdraw was taken, and nobody was told what became of it"
+                )
         return wrong
 
     def _repeat(self, event: Event, plan: OrderPlan) -> None:
@@ -65,7 +78,12 @@ class People:
 
     def _conflict(self, event: Event, plan: OrderPlan) -> None:
         request = self.world.shop.request(plan, "another")
-        self._refused.append(("conflicting_request", self.world.broker.send("orders.confirm", request, plan.order_id)))
+        self._refused.append(
+            (
+                "conflicting_request",
+                self.world.broker.send("orders.confirm", request, plan.order_id),
+            )
+        )
 
     def _garbage(self, event: Event, plan: OrderPlan | None) -> None:
         request = {"supplier": "relograde", "order_id": "?", "colour": "blue"}
@@ -75,23 +93,33 @@ class People:
         """Messages that were taken and refused, and of which no letter speaks."""
         wrong = []
         for reason, message in self._refused:
-            letters = self.world.site.client.call("ZRANGE", f"sim:{{messages}}:letters:{reason}", "0", "-1")
+            letters = self.world.site.client.call(
+                "ZRANGE", f"sim:{{messages}}:letters:{reason}", "0", "-1"
+            )
             named = [self.world.record("messages", number).get("order_id") for number in letters]
             if message.done and message.kwargs["order_id"] not in named and not self.world.forgot:
-                wrong.append(f"{message.door} {message.number} was refused, and no {reason} is kept")
+                wrong.append(
+                    f"{message.door} {message.number} was refused, and no {reason} is kept"
+                )
         return wrong
 
     def _forge(self, event: Event, plan: OrderPlan) -> None:
-        """Relograde's webhook proves nothing; of Logitrail, one about an order that nobody knows."""
+        """Relograde's webhook proves nothing; of Logitrail, one about an order that nobody
+        knows.
+        """
         if plan.supplier == "relograde":
             self.world.shop.webhook_relograde(plan.order_id, 0.0, 2)
         else:
             self.world.shop.webhook_logitrail("f" * 24, "confirmed", "FORGED", 2)
 
     def _requeue(self, event: Event, plan: OrderPlan) -> None:
-        """Two people at once, the second a moment later, both between the other's reading and writing."""
+        """Two people at once, the second a moment later, both between the other's reading and
+        writing.
+        """
         for seconds in (0.0, event.seconds):
-            self.world.scheduler.at(self.world.clock.now + seconds, lambda: self._operator(plan, "requeue"))
+            self.world.scheduler.at(
+                self.world.clock.now + seconds, lambda: self._operator(plan, "requeue")
+            )
 
     def _resolve(self, event: Event, plan: OrderPlan) -> None:
         self.world.scheduler.at(self.world.clock.now, lambda: self._operator(plan, "resolve"))
@@ -118,13 +146,17 @@ class People:
     def _lane(self, supplier: str, hold: bool, seconds: float = 0.0) -> None:
         ledger = self.world.workers[0].ledger
         if self.world.clock.now < self.world.down_until:
-            self.world.scheduler.at(self.world.down_until, lambda: self._lane(supplier, hold, seconds))
+            self.world.scheduler.at(
+                self.world.down_until, lambda: self._lane(supplier, hold, seconds)
+            )
         elif hold:
             ledger.hold(supplier, None, "a person")
             self.held.add(supplier)
             # Twice: a restart may forget the first.
             for late in (0.0, 30.0):
-                self.world.scheduler.at(self.world.clock.now + seconds + late, lambda: self._lane(supplier, False))
+                self.world.scheduler.at(
+                    self.world.clock.now + seconds + late, lambda: self._lane(supplier, False)
+                )
         else:
             ledger.release(supplier, None)
             self.held.discard(supplier)

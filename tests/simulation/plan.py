@@ -1,4 +1,7 @@
-"""What one run consists of. A plan is a value: the same plan gives the same run, a shorter plan a shorter one."""
+"""What one run consists of.
+
+A plan is a value: the same plan gives the same run, a shorter plan a shorter one.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,10 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
-    """One paid order: when its message is sent, how long it may be confirmed then, and what its supplier will do.
+    """One paid order: when its message is sent, how long it may be confirmed then, and what its
+    supplier will do.
 
-    `confirms` and `reads` are behaviours for the calls as they come, by name; after them the supplier behaves.
-    `hooks` are webhooks: (seconds after the effect, status, with a tracking code, deliveries).
+    `confirms` and `reads` are behaviours for the calls as they come, by name; after them the
+    supplier behaves. `hooks` are webhooks: (seconds after the effect, status, with a tracking code,
+    deliveries).
     """
 
     number: int
@@ -36,8 +41,9 @@ class OrderPlan:
 class Fault:
     """Strikes at the `nth` time that an action comes to `point`.
 
-    `order` narrows that to actions about one order, `after` to those after its supplier gave the answer of that
-    behaviour. kind: kill, freeze, pause, lose (the connection to the ledger), restart (the ledger's server).
+    `order` narrows that to actions about one order, `after` to those after its supplier gave the
+    answer of that behaviour. kind: kill, freeze, pause, lose (the connection to the ledger),
+    restart (the ledger's server).
     """
 
     kind: str
@@ -50,7 +56,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that people, the broker or the suppliers do. `at`: seconds from the start; `nth`: of messages."""
+    """Something that people, the broker or the suppliers do.
+
+    `at`: seconds from the start; `nth`: of messages.
+    """
 
     kind: str
     at: float = 0.0
@@ -62,7 +71,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run. `sync`: always synced, or plain: once a second; `lossy`: a restart forgets what is not synced."""
+    """A run.
+
+    `sync`: always synced, or plain: once a second; `lossy`: a restart forgets what is not synced.
+    """
 
     seed: int
     orders: tuple[OrderPlan, ...]
@@ -78,11 +90,18 @@ class Plan:
     pace: float = 0.25
     """Seconds between two rounds of the tellers, at least."""
     spare: bool = False
-    """The workers have threads to spare: what their dispatchers pick they start themselves, without a bell."""
+    """The workers have threads to spare: what their dispatchers pick they start themselves, without
+    a bell.
+    """
     balance: str = ""
-    """What the Relograde account holds at the start; without it every order is paid for. `top_up` events add to it."""
+    """What the Relograde account holds at the start; without it every order is paid for.
+
+    `top_up` events add to it.
+    """
     pages: str = ""
-    """Whether pages of Relograde's list are used, and what they show: the truth, stuck (an end as pending) or early."""
+    """Whether pages of Relograde's list are used, and what they show: the truth, stuck (an end as
+    pending) or early.
+    """
 
     def parts(self) -> list[tuple[str, Any]]:
         """What may be left out of a failing plan, one at a time."""
@@ -90,7 +109,9 @@ class Plan:
         found += [("events", event) for event in self.events]
         found += [("orders", order) for order in self.orders]
         for order in self.orders:
-            found += [(name, order) for name in ("confirms", "reads", "hooks") if getattr(order, name)]
+            found += [
+                (name, order) for name in ("confirms", "reads", "hooks") if getattr(order, name)
+            ]
         return found
 
     def without(self, part: tuple[str, Any]) -> "Plan":
@@ -98,5 +119,9 @@ class Plan:
         name, item = part
         if name in ("confirms", "reads", "hooks"):
             poorer = replace(item, **{name: ()})
-            return replace(self, orders=tuple(poorer if order is item else order for order in self.orders))
-        return replace(self, **{name: tuple(other for other in getattr(self, name) if other is not item)})
+            return replace(
+                self, orders=tuple(poorer if order is item else order for order in self.orders)
+            )
+        return replace(
+            self, **{name: tuple(other for other in getattr(self, name) if other is not item)}
+        )

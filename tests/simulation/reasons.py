@@ -24,10 +24,14 @@ REFUSED = (
 )
 NOT_SENT = "balance too low, not sent"
 HARMLESS = ("incomplete_delivery", "pending_too_long")
-"""Reasons for which the supplier may have the order confirmed: it is not a failure, a human looks at it."""
+"""Reasons for which the supplier may have the order confirmed: it is not a failure, a human looks
+at it.
+"""
 
 
-def unjustified(world: World, plan: OrderPlan, entry: Entry, record: dict[str, str], reason: str) -> str | None:
+def unjustified(
+    world: World, plan: OrderPlan, entry: Entry, record: dict[str, str], reason: str
+) -> str | None:
     """Why an order must not be dead for this reason; None when it may."""
     age = float(record["letter_at"]) - float(record["accepted_at"])
     unknown = reason == "outcome_unknown" and (world.doubted or age >= 3 * DAY)
@@ -42,7 +46,11 @@ def unjustified(world: World, plan: OrderPlan, entry: Entry, record: dict[str, s
         return None if world.forgot else world.bank.too_poor(plan, record)
     if reason in REFUSED:
         return None if refused else "no answer said so"
-    return None if _holds(plan, entry, record, reason, age) or unknown else "the books do not bear it out"
+    return (
+        None
+        if _holds(plan, entry, record, reason, age) or unknown
+        else "the books do not bear it out"
+    )
 
 
 def _holds(plan: OrderPlan, entry: Entry, record: dict[str, str], reason: str, age: float) -> bool:

@@ -1,4 +1,6 @@
-"""The books of Relograde: confirm by status, held for up to 33 s; two confirms at once would both take effect."""
+"""The books of Relograde: confirm by status, held for up to 33 s; two confirms at once would both
+take effect.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
 
 DAY = 86400.0
 UNSETTLED = 600.0
-"""Seconds for which the lines of a half cancelled order are not settled; then they are delivered after all."""
+"""Seconds for which the lines of a half cancelled order are not settled; then they are delivered
+after all.
+"""
 
 
 class Relograde(Books):
-    """`created` until a confirm takes effect; then finished, pending or cancelled as the plan's `ending` says."""
+    """`created` until a confirm takes effect; then finished, pending or cancelled as the plan's
+    `ending` says.
+    """
 
     supplier = "relograde"
 
@@ -53,7 +59,9 @@ class Relograde(Books):
         ending, plan = entry.plan.ending, entry.plan
         if ending.startswith(("pending", "half")):
             entry.status = "pending"
-            self.world.scheduler.at(self.world.clock.now + plan.settles, lambda: self._settle(entry))
+            self.world.scheduler.at(
+                self.world.clock.now + plan.settles, lambda: self._settle(entry)
+            )
             return
         self._end(entry, "cancelled" if ending == "cancelled" else "finished")
 
@@ -79,7 +87,9 @@ class Relograde(Books):
             return say.Pending(_lines("pending", False), shown)
         if entry.plan.ending != "half_cancelled":
             return say.Cancelled(_lines("cancelled", False), shown)
-        return say.Cancelled(_lines("pending", False) if since < UNSETTLED else _lines("finished", True), shown)
+        return say.Cancelled(
+            _lines("pending", False) if since < UNSETTLED else _lines("finished", True), shown
+        )
 
     def find_page(self, page: int, gate: Any) -> dict[str, say.Answer] | say.Answer:
         """All orders are on the first page, newest first; what it shows is in the plan."""
@@ -113,17 +123,27 @@ class Relograde(Books):
     def _on_page(self, entry: Entry) -> say.Answer:
         truth = self.answer(entry, Visit("page", "ok", 0.0, 0.0, 0.0, 0, False, None))
         if self.world.plan.pages == "stuck" and entry.status in ("finished", "cancelled"):
-            return say.Pending(_lines("pending", False), datetime.fromtimestamp(entry.created_at, UTC))
+            return say.Pending(
+                _lines("pending", False), datetime.fromtimestamp(entry.created_at, UTC)
+            )
         if self.world.plan.pages == "early" and entry.status == "pending":
             shown = datetime.fromtimestamp(entry.created_at, UTC)
             return say.Confirmed(_lines("finished", True), created_at=shown)
         return truth
 
     def delivers(self, entry: Entry, since: float) -> bool:
-        """Whether a finished order has something to deliver on every line, `since` seconds after its end."""
-        return entry.plan.ending != "incomplete" and (entry.plan.ending != "incomplete_once" or since > 0.06)
+        """Whether a finished order has something to deliver on every line, `since` seconds after
+        its end.
+        """
+        return entry.plan.ending != "incomplete" and (
+            entry.plan.ending != "incomplete_once" or since > 0.06
+        )
 
 
 def _lines(status: str, deliverable: bool) -> tuple[say.Line, ...]:
-    first = say.Line("TAG-1", "finished", True) if status == "pending" else say.Line("TAG-1", status, deliverable)
+    first = (
+        say.Line("TAG-1", "finished", True)
+        if status == "pending"
+        else say.Line("TAG-1", status, deliverable)
+    )
     return (first, say.Line("TAG-2", status, deliverable))

@@ -63,7 +63,10 @@ class Runner:
         result.ends.update(f"{state} {reason or ''}".strip() for state, reason in world.oracle.ends)
         for books in world.books.values():
             for entry in books.orders.values():
-                result.given[entry.plan.number] = [*entry.given, *(visit.behaviour for visit in entry.visits)]
+                result.given[entry.plan.number] = [
+                    *entry.given,
+                    *(visit.behaviour for visit in entry.visits),
+                ]
         return result
 
     def _begin(self, world: World) -> None:

@@ -1,4 +1,6 @@
-"""Small plans for the holes that drafts of the design had: each was found by reading, and is rare by chance."""
+"""Small plans for the holes that drafts of the design had: each was found by reading, and is rare
+by chance.
+"""
 
 from dataclasses import replace
 
@@ -28,9 +30,21 @@ def _scene(order: OrderPlan, *struck: Fault | Event, **changed: object) -> Plan:
 
 def _restarts() -> dict[str, Plan]:
     """The last second before a restart is lost, at each moment of a confirm."""
-    points = ("order_opened", "claimed", "connect", "bytes_sent", "answer_received", "write!", "take!", "outcome_taken")
+    points = (
+        "order_opened",
+        "claimed",
+        "connect",
+        "bytes_sent",
+        "answer_received",
+        "write!",
+        "take!",
+        "outcome_taken",
+    )
     found = {}
-    for supplier, order in (("relograde", _relograde(takes=3.0)), ("logitrail", _logitrail(takes=3.0))):
+    for supplier, order in (
+        ("relograde", _relograde(takes=3.0)),
+        ("logitrail", _logitrail(takes=3.0)),
+    ):
         for point in points:
             strike = Fault("restart", point, 1, 0.5)
             for sync in ("plain",):
@@ -46,7 +60,9 @@ def _forgotten() -> dict[str, Plan]:
     requeued = _logitrail(confirms=("invalid_request",), takes=20.0)
     elsewhere = _logitrail(ending="elsewhere", confirms=("ok", "lost_answer"))
     return {
-        "a hint is forgotten with its confirm": _scene(hinted, lost, Event("hint", 60.0, 1), lossy=True),
+        "a hint is forgotten with its confirm": _scene(
+            hinted, lost, Event("hint", 60.0, 1), lossy=True
+        ),
         "a requeue is forgotten with its confirm": _scene(
             requeued, replace(lost, nth=2), Event("requeue", 60.0, 1, seconds=5.0), lossy=True
         ),
@@ -121,19 +137,29 @@ def _money() -> dict[str, Plan]:
         channels=("post",),
         events=(Event("top_up", 100.0, seconds=50.0),),
     )
-    waits = replace(poor, orders=(cost(1, "20"), cost(2, "10", confirms=("lost_request",)), cost(3, "10")))
+    waits = replace(
+        poor, orders=(cost(1, "20"), cost(2, "10", confirms=("lost_request",)), cost(3, "10"))
+    )
     again = [Event("requeue", at, 3) for at in (75.0, 110.0, 300.0)]
     return {
         "the money is for one of three": poor,
         "money that is perhaps spent": waits,
         "an order comes while a look is under way": replace(
-            poor, orders=(*poor.orders[:2], cost(3, "20")), faults=(Fault("pause", "lane_settle?", 1, 3.0),)
+            poor,
+            orders=(*poor.orders[:2], cost(3, "20")),
+            faults=(Fault("pause", "lane_settle?", 1, 3.0),),
         ),
-        "requeued when the account is filled": replace(poor, balance="5", events=(*poor.events, *again)),
+        "requeued when the account is filled": replace(
+            poor, balance="5", events=(*poor.events, *again)
+        ),
         "requeued while nobody looks": replace(
             poor,
             balance="5",
-            events=(*poor.events, *again, Event("trouble", 60.0, seconds=100.0, word="relograde rate_limited")),
+            events=(
+                *poor.events,
+                *again,
+                Event("trouble", 60.0, seconds=100.0, word="relograde rate_limited"),
+            ),
         ),
     }
 
@@ -142,10 +168,15 @@ def _pages() -> dict[str, Plan]:
     """One page answers for several pending orders, and shows what is not so."""
     orders = tuple(
         OrderPlan(number, "relograde", arrives=0.2 * number, ending=ending, settles=3000.0)
-        for number, ending in enumerate(("pending", "half_cancelled", "pending", "half_cancelled", "pending"), 1)
+        for number, ending in enumerate(
+            ("pending", "half_cancelled", "pending", "half_cancelled", "pending"), 1
+        )
     )
     plain = Plan(seed=0, orders=orders, channels=("post",), per_minute=4)
-    found = {f"pages that show the list {pages}": replace(plain, pages=pages) for pages in ("true", "stuck", "early")}
+    found = {
+        f"pages that show the list {pages}": replace(plain, pages=pages)
+        for pages in ("true", "stuck", "early")
+    }
     for point in ("lane_call!", "connect", "shown!", "learn?"):
         frozen = Fault("freeze", point, 8 if point == "connect" else 1, 400.0)
         found[f"a page frozen at {point}"] = replace(plain, pages="true", faults=(frozen,))
@@ -160,9 +191,15 @@ def scenes() -> dict[str, Plan]:
         "a refusal disproved the inference": _scene(
             _logitrail(ending="elsewhere", confirms=("ok", "lost_request")), gone
         ),
-        "a withdraw overtakes its confirm": _scene(_relograde(arrives=5.0), Event("withdraw", 1.0, 1)),
-        "a withdraw overtakes, logitrail": _scene(_logitrail(arrives=5.0), Event("withdraw", 1.0, 1)),
-        "a withdraw while it is unknown": _scene(_relograde(confirms=("lost_answer",)), Event("withdraw", 48.0, 1)),
+        "a withdraw overtakes its confirm": _scene(
+            _relograde(arrives=5.0), Event("withdraw", 1.0, 1)
+        ),
+        "a withdraw overtakes, logitrail": _scene(
+            _logitrail(arrives=5.0), Event("withdraw", 1.0, 1)
+        ),
+        "a withdraw while it is unknown": _scene(
+            _relograde(confirms=("lost_answer",)), Event("withdraw", 48.0, 1)
+        ),
         "an old order is requeued": _scene(
             _logitrail(confirms=("invalid_request",)), Event("requeue", 4 * DAY, 1), days=12.0
         ),
@@ -172,10 +209,18 @@ def scenes() -> dict[str, Plan]:
         ),
         "a hint before it is settled": _scene(slow, Event("hint", 6.0, 1), Event("hint", 20.0, 1)),
         "a hint at Logitrail": _scene(_logitrail(confirms=("slow_reset",)), Event("hint", 10.0, 1)),
-        "a 401 on the question": _scene(_relograde(confirms=("slow_reset",), reads=("unauthorized",))),
-        "no connection for the question": _scene(_logitrail(confirms=("lost_answer", "unavailable"))),
-        "no connection after a slow one": _scene(_logitrail(confirms=("slow_reset", "unavailable", "unavailable"))),
-        "created while pending": _scene(_relograde(ending="pending", settles=300.0, reads=("says_created",) * 3)),
+        "a 401 on the question": _scene(
+            _relograde(confirms=("slow_reset",), reads=("unauthorized",))
+        ),
+        "no connection for the question": _scene(
+            _logitrail(confirms=("lost_answer", "unavailable"))
+        ),
+        "no connection after a slow one": _scene(
+            _logitrail(confirms=("slow_reset", "unavailable", "unavailable"))
+        ),
+        "created while pending": _scene(
+            _relograde(ending="pending", settles=300.0, reads=("says_created",) * 3)
+        ),
         "a late answer with its tracking code": _scene(
             _logitrail(), Fault("freeze", "answer_received", 1, 400.0, order=0)
         ),
@@ -185,9 +230,13 @@ def scenes() -> dict[str, Plan]:
             Fault("kill", "bytes_sent", 1, 90.0, order=0),
             per_minute=1,
         ),
-        "a line is delivered after the end": _scene(_relograde(ending="half_cancelled", settles=30.0)),
+        "a line is delivered after the end": _scene(
+            _relograde(ending="half_cancelled", settles=30.0)
+        ),
         "few calls": _scene(_relograde(reads=("ok", "ok"), ending="pending"), per_minute=2),
-        "a refusal after a lost answer": _scene(_logitrail(confirms=("lost_answer", "invalid_request"))),
+        "a refusal after a lost answer": _scene(
+            _logitrail(confirms=("lost_answer", "invalid_request"))
+        ),
         "other hosts": _scene(_logitrail(confirms=("error_before",) * 9)),
     }
     for seconds in (20.0, 70.0, 400.0):

@@ -1,8 +1,9 @@
-"""One action at a time on a virtual clock. An action that must wait hands the loop to another thread and sleeps.
+"""One action at a time on a virtual clock. An action that must wait hands the loop to another
+thread and sleeps.
 
-The loop runs on whichever thread has the baton. A new action is called right there; only when it pauses does another
-thread take the loop over, so that the usual case costs no switch. Everything is decided by times and numbers, never by
-the operating system, so a run repeats exactly.
+The loop runs on whichever thread has the baton. A new action is called right there; only when it
+pauses does another thread take the loop over, so that the usual case costs no switch. Everything is
+decided by times and numbers, never by the operating system, so a run repeats exactly.
 """
 
 import heapq
@@ -14,11 +15,16 @@ from tests.simulation.clock import Clock
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs any more. Not an Exception, so that no handler of ours survives it."""
+    """The process is gone: nothing of it runs any more.
+
+    Not an Exception, so that no handler of ours survives it.
+    """
 
 
 class Actor:
-    """One action of one worker under way: a message, a bell, a dispatcher's turn, a teller's round."""
+    """One action of one worker under way: a message, a bell, a dispatcher's turn, a teller's
+    round.
+    """
 
     __slots__ = ("claim", "go", "killed", "message", "name", "order", "run", "unwinding", "worker")
 
@@ -53,7 +59,9 @@ class _Driver(threading.Thread):
 
 
 class Scheduler:
-    """Runs what is due in the order of virtual time; `idle` says what to do, and when, while nothing is."""
+    """Runs what is due in the order of virtual time; `idle` says what to do, and when, while
+    nothing is.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -76,7 +84,9 @@ class Scheduler:
         self._failure: BaseException | None = None
 
     def at(self, when: float, what: Any) -> None:
-        """At `when`: calls `what`, which may return an Actor to run; or lets a suspended Actor go on."""
+        """At `when`: calls `what`, which may return an Actor to run; or lets a suspended Actor go
+        on.
+        """
         self._number += 1
         heapq.heappush(self._heap, (when, self._number, what))
 
@@ -109,7 +119,9 @@ class Scheduler:
             raise Killed
 
     def kill(self, actor: Actor) -> None:
-        """Ends an action: a suspended one is unwound at once, the running one raises `Killed` by itself."""
+        """Ends an action: a suspended one is unwound at once, the running one raises `Killed` by
+        itself.
+        """
         actor.killed = True
         if actor not in self.suspended or actor.go is None:
             return

@@ -1,4 +1,6 @@
-"""The web app: repeats what was not accepted, takes outcomes, acknowledges them, hands webhooks on."""
+"""The web app: repeats what was not accepted, takes outcomes, acknowledges them, hands webhooks
+on.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Shop:
         self.told: list[tuple[str, tuple[str, str], int, dict[str, Any]]] = []
         self.heard: set[tuple[str, str]] = set()
         self.bodies: dict[str, dict[str, Any]] = {}
-        self._lost = {event.nth: event for event in world.plan.events if event.kind == "lose_outcome"}
+        self._lost = {
+            event.nth: event for event in world.plan.events if event.kind == "lose_outcome"
+        }
         self._sends = 0
 
     def open(self) -> None:
@@ -38,7 +42,9 @@ class Shop:
         if (plan.supplier, plan.order_id) in self.heard:
             return
         self.world.broker.send("orders.confirm", self.request(plan), plan.order_id)
-        self.world.scheduler.at(self.world.clock.now + REPEAT + self.world.plan.pace, lambda: self._confirm(plan))
+        self.world.scheduler.at(
+            self.world.clock.now + REPEAT + self.world.plan.pace, lambda: self._confirm(plan)
+        )
 
     def request(self, plan: OrderPlan, reference: str | None = None) -> dict[str, Any]:
         """The arguments of `orders.confirm`."""
@@ -57,7 +63,9 @@ class Shop:
         return request
 
     def publish(self, bodies: list[dict[str, Any]]) -> None:
-        """Outcomes as Celery tasks: the broker may lose one, the web app acknowledges what it took."""
+        """Outcomes as Celery tasks: the broker may lose one, the web app acknowledges what it
+        took.
+        """
         for body in bodies:
             self._send("task", body)
             if self._arrives():
@@ -96,13 +104,23 @@ class Shop:
 
     def webhook_relograde(self, order_id: str, seconds: float, deliveries: int = 1) -> None:
         """The supplier's only webhook: an order is finished (or somebody says so)."""
-        payload = {"event": "ORDER_FINISHED", "state": "live", "apiKeyDescription": "x", "data": {"trx": order_id}}
+        payload = {
+            "event": "ORDER_FINISHED",
+            "state": "live",
+            "apiKeyDescription": "x",
+            "data": {"trx": order_id},
+        }
         for copy in range(deliveries):
             self.world.broker.send("webhooks.relograde", {"payload": payload}, None, seconds + copy)
 
-    def webhook_logitrail(self, order_id: str, status: str, code: str | None, deliveries: int = 1) -> list[Message]:
+    def webhook_logitrail(
+        self, order_id: str, status: str, code: str | None, deliveries: int = 1
+    ) -> list[Message]:
         """The supplier's event, with a status and perhaps a tracking code."""
         order = {"id": order_id, "status": status, **({"tracking_code": code} if code else {})}
         event = {"event_type": "order.info.change", "event_id": "1", "payload": {"order": order}}
         send = self.world.broker.send
-        return [send("webhooks.logitrail", {"payload": event}, None, copy * 0.5) for copy in range(deliveries)]
+        return [
+            send("webhooks.logitrail", {"payload": event}, None, copy * 0.5)
+            for copy in range(deliveries)
+        ]

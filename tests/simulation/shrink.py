@@ -1,4 +1,6 @@
-"""The shortest plan that still breaks the same rule: parts are left out one by one until none can be."""
+"""The shortest plan that still breaks the same rule: parts are left out one by one until none can
+be.
+"""
 
 from tests.simulation.plan import Plan
 from tests.simulation.run import Result, Runner
@@ -7,7 +9,9 @@ TRIES = 300
 
 
 def shrink(runner: Runner, plan: Plan, rule: str) -> Plan:
-    """Leaves out faults, events, orders and behaviours, again and again, as long as `rule` is still broken."""
+    """Leaves out faults, events, orders and behaviours, again and again, as long as `rule` is still
+    broken.
+    """
     tries, smaller = 0, True
     while smaller:
         smaller = False
@@ -30,7 +34,8 @@ def explain(runner: Runner, plan: Plan, rule: str) -> str:
     lines = [line[:240] for line in result.history if " take " not in line]
     return "\n".join(
         (
-            f"seed {short.seed}, shortest plan ({short.channels}, {short.sync}, lossy={short.lossy}):",
+            f"seed {short.seed}, shortest plan ({short.channels}, {short.sync}, "
+            f"lossy={short.lossy}):",
             *parts,
             *lines[-80:],
         )

@@ -1,6 +1,8 @@
-"""A connection to the ledger's server with next to nothing between: a run is little else than calls to it.
+"""A connection to the ledger's server with next to nothing between: a run is little else than calls
+to it.
 
-It stands where `redis.Redis` stands in a worker; the scripts and the server behind it are the real ones.
+It stands where `redis.Redis` stands in a worker; the scripts and the server behind it are the real
+ones.
 """
 
 import hashlib
@@ -12,7 +14,10 @@ import redis
 
 
 class Tap:
-    """The few commands that a run needs, RESP2, texts in and out. Raises `redis.ResponseError` as redis-py does."""
+    """The few commands that a run needs, RESP2, texts in and out.
+
+    Raises `redis.ResponseError` as redis-py does.
+    """
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)

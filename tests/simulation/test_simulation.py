@@ -25,7 +25,9 @@ def runner() -> Iterator[Runner]:
 
 
 def test_seeded_runs_break_no_rule(runner: Runner) -> None:
-    """Three orders, two workers and two faults in each, and the suppliers' books agree with the ledger."""
+    """Three orders, two workers and two faults in each, and the suppliers' books agree with the
+    ledger.
+    """
     for seed in SEEDS:
         result = runner.run(plan(seed))
         assert result.violations == [], f"seed {seed}: {result.violations}"
@@ -35,7 +37,9 @@ def test_seeded_runs_break_no_rule(runner: Runner) -> None:
 
 def test_the_scenes_break_no_rule(runner: Runner) -> None:
     """The holes that drafts of the design had stay closed."""
-    assert {name: found for name, one in scenes().items() if (found := runner.run(one).violations)} == {}
+    assert {
+        name: found for name, one in scenes().items() if (found := runner.run(one).violations)
+    } == {}
 
 
 def test_a_seed_repeats_a_run_exactly(runner: Runner) -> None:
@@ -45,8 +49,12 @@ def test_a_seed_repeats_a_run_exactly(runner: Runner) -> None:
     assert first.history
 
 
-def test_a_broken_rule_is_seen_and_its_history_shrinks(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A supplier that takes longer than the settle time is a fault that no worker can survive: the books say so."""
+def test_a_broken_rule_is_seen_and_its_history_shrinks(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supplier that takes longer than the settle time is a fault that no worker can survive: the
+    books say so.
+    """
     one = scenes()["a hint before it is settled"]
     monkeypatch.setattr("tests.simulation.watch.SETTLE", {"relograde": 4000.0, "logitrail": 4000.0})
     late = scenes()["other hosts"]

@@ -1,4 +1,6 @@
-"""The worker's own parts, put together as `worker.service` does, on virtual time and a watched ledger."""
+"""The worker's own parts, put together as `worker.service` does, on virtual time and a watched
+ledger.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,15 @@ NEVER = float("inf")
 
 
 class Site:
-    """What lasts longer than a run: a server of one's own, its connection, the scripts that are loaded there."""
+    """What lasts longer than a run: a server of one's own, its connection, the scripts that are
+    loaded there.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="simulation-")
         socket = f"{self._folder.name}/socket"
-        # The disk is simulated; the real one would only cost time, and so would the server's statistics.
+        # The disk is simulated; the real one would only cost time, and so would the server's
+        # statistics.
         options = {"unixsocket": socket, "appendonly": "no", "latency-tracking": "no"}
         self.server = EmbeddedRedis(Path(self._folder.name), own=True, options=options)
         self.server.start()
@@ -68,10 +73,15 @@ class Site:
 
 
 class WatchedScripts(Scripts):
-    """The real scripts. Before and after each, the world may strike; a server that is down answers nobody."""
+    """The real scripts.
+
+    Before and after each, the world may strike; a server that is down answers nobody.
+    """
 
     def __init__(self, world: World, site: Site, server: Server) -> None:
-        super().__init__(site.client, "sim", clock=world.clock, run_id=lambda: world.run_id, server=server)
+        super().__init__(
+            site.client, "sim", clock=world.clock, run_id=lambda: world.run_id, server=server
+        )
         self._registered = site.registered
         self.world = world
 
@@ -116,20 +126,34 @@ class Worker:
         messages = Messages(scripts, plan.channels, 30 * 86400.0)
         self.outbox = Outbox(scripts, plan.channels, RETRY)
         clients = {(supplier, None): books for supplier, books in world.books.items()}
-        self.executor = Executor(self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter)
-        self.doors = Doors(ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._accept)  # type: ignore[arg-type]
+        self.executor = Executor(
+            self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter
+        )
+        self.doors = Doors(
+            ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._accept
+        )  # type: ignore[arg-type]
         lanes = [lane for lane in LANES if lane[0] in world.suppliers]
         questions = Questions(LaneCalls(self.ledger), monotonic=world.clock)
-        self.rechecks = Rechecks(Pages(self.ledger), self.ledger.policies, questions, clients, world.jitter)
-        self.account = Account(self.ledger, LANES[0], world.books["relograde"], requeues=False, monotonic=world.clock)
-        self.dispatcher = Dispatcher(self.ledger, lanes, world.broker.ring, start=self._start, page=self._page)
+        self.rechecks = Rechecks(
+            Pages(self.ledger), self.ledger.policies, questions, clients, world.jitter
+        )
+        self.account = Account(
+            self.ledger, LANES[0], world.books["relograde"], requeues=False, monotonic=world.clock
+        )
+        self.dispatcher = Dispatcher(
+            self.ledger, lanes, world.broker.ring, start=self._start, page=self._page
+        )
         self.dispatcher._tend_at = NEVER
         self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
         self.teller._pool = _Here()  # type: ignore[assignment]
-        self.dead_letters = DeadLetters(self.ledger, messages, self.outbox, Views(self.ledger, LANES))
+        self.dead_letters = DeadLetters(
+            self.ledger, messages, self.outbox, Views(self.ledger, LANES)
+        )
 
     def _accept(self, order: Order, details: str | None) -> Opened:
-        """As the threads of a worker do: the first step is an action of its own, and its claim goes with it."""
+        """As the threads of a worker do: the first step is an action of its own, and its claim goes
+        with it.
+        """
         opened, step = self.executor.open(order, details)
         if step:
             self.world.broker.start(self, order.order_id, step)

@@ -93,7 +93,7 @@ class World:
     def jitter(self) -> float:
         return self._random.uniform(-1, 1)
 
-    # --- what the parts use -----------------------------------------------------------------------------------
+    # --- what the parts use -----------------------------------------------------------------------
 
     def note(self, text: str) -> None:
         """One line of the history."""
@@ -115,7 +115,9 @@ class World:
 
     def worker(self, number: int) -> Worker:
         """The worker whose turn it is: the first from `number` on that is not frozen."""
-        choice = [self.workers[(number + step) % len(self.workers)] for step in range(len(self.workers))]
+        choice = [
+            self.workers[(number + step) % len(self.workers)] for step in range(len(self.workers))
+        ]
         awake = [worker for worker in choice if worker.frozen_until <= self.clock.now]
         return (awake or choice)[0]
 
@@ -137,7 +139,11 @@ class World:
         """What a supplier does to every call just now, when it is in trouble as a whole."""
         since = self.clock.now - START
         for event in self.plan.events:
-            if event.kind == "trouble" and supplier in event.word and event.at <= since < event.at + event.seconds:
+            if (
+                event.kind == "trouble"
+                and supplier in event.word
+                and event.at <= since < event.at + event.seconds
+            ):
                 self.faults["trouble"] += 1
                 return event.word.partition(" ")[2]
         return None
@@ -149,10 +155,12 @@ class World:
 
     def fields(self, supplier: str, order_id: str, *names: str) -> list[str | None]:
         """Some of it; None for what is not there."""
-        found: list[str | None] = self.site.client.call("HMGET", f"sim:{{{supplier}}}:order:{order_id}", *names)
+        found: list[str | None] = self.site.client.call(
+            "HMGET", f"sim:{{{supplier}}}:order:{order_id}", *names
+        )
         return found
 
-    # --- the ledger's server and its disk ---------------------------------------------------------------------
+    # --- the ledger's server and its disk ---------------------------------------------------------
 
     def ran(self, name: str, room: str, arguments: dict[str, Any], answer: dict[str, Any]) -> None:
         """A ledger script has run."""
@@ -178,9 +186,14 @@ class World:
             self._dirty_since = self._dirty_since or self.clock.now
         if self.tell:
             words = {
-                key: arguments[key] for key in ("event", "kind", "due", "signal", "sequence") if arguments.get(key)
+                key: arguments[key]
+                for key in ("event", "kind", "due", "signal", "sequence")
+                if arguments.get(key)
             }
-            self.note(f"{name} {arguments.get('id', '')} {words} -> {answer.get('result')} {answer.get('picked', '')}")
+            self.note(
+                f"{name} {arguments.get('id', '')} {words} -> {answer.get('result')} "
+                f"{answer.get('picked', '')}"
+            )
 
     def sync_disk(self) -> None:
         """All that was written is on disk now."""
@@ -189,7 +202,9 @@ class World:
             self.site.disk(keys=["sim"], args=["sync"])
 
     def passes(self, until: float) -> None:
-        """Time is about to pass: what is old enough reaches the disk by itself; a long pause is used for a recount."""
+        """Time is about to pass: what is old enough reaches the disk by itself; a long pause is
+        used for a recount.
+        """
         if self._dirty_since is not None and until - self._dirty_since >= DISK_LAG:
             self.sync_disk()
         if until - self.clock.now >= BIG_STEP and self.changes - self._audited >= FEW:
@@ -214,10 +229,12 @@ class World:
             self.written.update(self.rooms)
             self._dirty_since = None
 
-    # --- where faults strike ----------------------------------------------------------------------------------
+    # --- where faults strike ----------------------------------------------------------------------
 
     def point(self, name: str) -> None:
-        """The running action has come to a named point: a boundary, or a moment before or after a ledger script."""
+        """The running action has come to a named point: a boundary, or a moment before or after a
+        ledger script.
+        """
         actor = self.scheduler.current
         if actor is None:
             return
@@ -258,7 +275,9 @@ class World:
         return [actor for actor in self.scheduler.suspended if actor.worker is worker]
 
     def _kill(self, actor: Actor, seconds: float) -> None:
-        """The whole process: every action of this worker ends here, and a new process takes its place."""
+        """The whole process: every action of this worker ends here, and a new process takes its
+        place.
+        """
         worker = actor.worker
         if worker is None:
             return

@@ -1,1 +1,3 @@
-"""`celery -A worker orders | dead-letters | lanes | doctor`: for people, and with `--json` for machines."""
+"""`celery -A worker orders | dead-letters | lanes | doctor`: for people, and with `--json` for
+machines.
+"""

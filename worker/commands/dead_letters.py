@@ -47,16 +47,25 @@ def show(here: Service, key: str, as_json: bool) -> None:
 @json_option
 @command
 def requeue(
-    here: Service, keys: tuple[str, ...], reason: str | None, supplier: str | None, dry_run: bool, as_json: bool
+    here: Service,
+    keys: tuple[str, ...],
+    reason: str | None,
+    supplier: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Put dead letters back: the supplier is asked before anything is confirmed."""
     if bool(keys) == bool(reason):
         return fail("give KEYs, or --reason")
-    chosen = [letter["key"] for letter in here.views.letters(reason, supplier)] if reason else list(keys)
+    chosen = (
+        [letter["key"] for letter in here.views.letters(reason, supplier)] if reason else list(keys)
+    )
     act = here.dead_letters.exists if dry_run else here.dead_letters.requeue
     results = [{"key": key, "error": act(key)} for key in chosen]
     if as_json:
-        document([{**result, "requeued": not dry_run and result["error"] is None} for result in results])
+        document(
+            [{**result, "requeued": not dry_run and result["error"] is None} for result in results]
+        )
     else:
         for result in results:
             word = result["error"] or ("would be requeued" if dry_run else "requeued")

@@ -15,7 +15,9 @@ from worker.settings import Settings
 from worker.web_app.teller import SYNC_AGE
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-FOLLOW_CLOSELY = "set min-replicas-to-write 1 and min-replicas-max-lag 2 on every server of the group"
+FOLLOW_CLOSELY = (
+    "set min-replicas-to-write 1 and min-replicas-max-lag 2 on every server of the group"
+)
 CONFIRM_HOLDS = 30.0
 """Seconds for which Relograde may hold a confirm (its documentation)."""
 
@@ -25,7 +27,11 @@ CONFIRM_HOLDS = 30.0
 @command
 def doctor(here: Service, as_json: bool) -> None:
     """Check the settings and the servers; exit 0 only when nothing is unsafe."""
-    problems = [*settings_problems(here.settings), *server_problems(here.settings), *lane_problems(here)]
+    problems = [
+        *settings_problems(here.settings),
+        *server_problems(here.settings),
+        *lane_problems(here),
+    ]
     if as_json:
         document([{"problem": problem, "remedy": remedy} for problem, remedy in problems])
     for problem, remedy in [] if as_json else problems:
@@ -39,9 +45,15 @@ def doctor(here: Service, as_json: bool) -> None:
 def settings_problems(settings: Settings) -> Iterator[tuple[str, str]]:
     """What the environment alone tells."""
     if not any(settings.relograde_keys.values()):
-        yield "RELOGRADE_API_KEY is not set", "set it, or RELOGRADE_ACCOUNTS, or send no Relograde orders"
+        yield (
+            "RELOGRADE_API_KEY is not set",
+            "set it, or RELOGRADE_ACCOUNTS, or send no Relograde orders",
+        )
     if not (settings.logitrail_merchant_id and settings.logitrail_secret):
-        yield "LOGITRAIL_MERCHANT_ID or LOGITRAIL_SECRET is not set", "set both, or send no Logitrail orders"
+        yield (
+            "LOGITRAIL_MERCHANT_ID or LOGITRAIL_SECRET is not set",
+            "set both, or send no Logitrail orders",
+        )
     for name in ("relograde_url", "logitrail_urls"):
         urls = getattr(settings, name)
         for url in (urls,) if isinstance(urls, str) else urls:
@@ -50,16 +62,25 @@ def settings_problems(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from relograde_problems(settings)
     if not settings.channels:
         yield "the web app is told nothing", "set OUTCOME_TASK or OUTCOME_URL"
-    if settings.outcome_url.startswith("http://") and urlsplit(settings.outcome_url).hostname not in LOOPBACK:
+    if (
+        settings.outcome_url.startswith("http://")
+        and urlsplit(settings.outcome_url).hostname not in LOOPBACK
+    ):
         yield "OUTCOME_URL is not https", "use https"
 
 
 def relograde_problems(settings: Settings) -> Iterator[tuple[str, str]]:
     """Times and budgets that the supplier's own would break."""
-    if settings.relograde_url.startswith("https") and settings.relograde_read_timeout <= CONFIRM_HOLDS:
+    if (
+        settings.relograde_url.startswith("https")
+        and settings.relograde_read_timeout <= CONFIRM_HOLDS
+    ):
         yield "RELOGRADE_READ_TIMEOUT is within the 30 s that a confirm may take", "set 40 or more"
     if settings.relograde_calls_per_minute == 0 or settings.relograde_calls_per_minute > 60:
-        yield "RELOGRADE_CALLS_PER_MINUTE is above the supplier's 60", "set 50, the rest is for creating orders"
+        yield (
+            "RELOGRADE_CALLS_PER_MINUTE is above the supplier's 60",
+            "set 50, the rest is for creating orders",
+        )
     if settings.relograde_deadline_margin_seconds < 5:
         yield "RELOGRADE_DEADLINE_MARGIN_SECONDS is under the 5 s that a send may take", "set 30"
 
@@ -72,7 +93,10 @@ def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "the ledger's server is older than 6.2", "use Redis 6.2 or later, or Valkey"
     config = _config(client)
     if config is None:
-        yield "the ledger's server does not show its configuration", "allow CONFIG GET, or check it by hand"
+        yield (
+            "the ledger's server does not show its configuration",
+            "allow CONFIG GET, or check it by hand",
+        )
         return
     if config.get("appendonly") != "yes":
         yield "the ledger does not persist", "set appendonly yes: a restart would lose every order"
@@ -85,7 +109,9 @@ def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _follows_closely(config: dict[str, str]) -> bool:
-    """True when a master whose replicas are further behind than an outcome waits takes no orders."""
+    """True when a master whose replicas are further behind than an outcome waits takes no
+    orders.
+    """
     lag = float(config.get("min-replicas-max-lag", 0))
     return int(config.get("min-replicas-to-write", 0)) > 0 and 0 < lag <= SYNC_AGE
 
@@ -93,22 +119,34 @@ def _follows_closely(config: dict[str, str]) -> bool:
 def _config(client: Any) -> dict[str, str] | None:
     try:
         asked = ("append*", "maxmemory*", "min-replicas*")
-        found: dict[str, str] = {name: value for part in asked for name, value in client.config_get(part).items()}
+        found: dict[str, str] = {
+            name: value for part in asked for name, value in client.config_get(part).items()
+        }
     except redis.ResponseError:
         return None
     return found
 
 
 def lane_problems(here: Service) -> Iterator[tuple[str, str]]:
-    """Accounts that still have orders, but are no longer in the settings: nobody would confirm them."""
+    """Accounts that still have orders, but are no longer in the settings: nobody would confirm
+    them.
+    """
     known = {account for supplier, account in here.lanes if supplier == "relograde"}
     base = here.scripts.key("relograde", "lane", "")
     for name in here.client.scan_iter(f"{_escaped(base)}*"):
         account = name[len(base) :]
         lane = None if account == "-" else account
-        places = [("due", account), *(("ready", account, kind) for kind in ("confirm", "ask", "recheck"))]
-        if lane not in known and any(here.client.exists(here.scripts.key("relograde", *place)) for place in places):
-            yield f"orders wait for the account {account}, which has no key", "name it in RELOGRADE_ACCOUNTS"
+        places = [
+            ("due", account),
+            *(("ready", account, kind) for kind in ("confirm", "ask", "recheck")),
+        ]
+        if lane not in known and any(
+            here.client.exists(here.scripts.key("relograde", *place)) for place in places
+        ):
+            yield (
+                f"orders wait for the account {account}, which has no key",
+                "name it in RELOGRADE_ACCOUNTS",
+            )
 
 
 def _escaped(pattern: str) -> str:

@@ -1,8 +1,11 @@
-"""`celery -A worker health`: for process managers; exit 0 only when every worker of this machine makes progress.
+"""`celery -A worker health`: for process managers; exit 0 only when every worker of this machine
+makes progress.
 
-A stopping one counts for as long as its calls in hand may take: it must not be killed in the middle of one.
+A stopping one counts for as long as its calls in hand may take: it must not be killed in the middle
+of one.
 
-It looks at files alone. A ledger that cannot be reached is no worker's fault, and one that hangs must not hang this.
+It looks at files alone. A ledger that cannot be reached is no worker's fault, and one that hangs
+must not hang this.
 """
 
 import sys
@@ -31,8 +34,14 @@ def health(pid: int | None, as_json: bool) -> None:
         for number, progress in found
         if pid in (None, number)
     ]
-    document(rows) if as_json else table(rows, ("pid", "seconds_since_progress", "stopping", "well"))
+    document(rows) if as_json else table(
+        rows, ("pid", "seconds_since_progress", "stopping", "well")
+    )
     if not rows:
-        fail("no worker of this machine is ready" if pid is None else f"worker {pid} is not ready, or gone")
+        fail(
+            "no worker of this machine is ready"
+            if pid is None
+            else f"worker {pid} is not ready, or gone"
+        )
     if not all(row["well"] for row in rows):
         sys.exit(1)

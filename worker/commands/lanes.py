@@ -7,7 +7,8 @@ from worker.ledger.keys import lane_name
 from worker.service import Service
 
 COLUMNS = (
-    "lane", "held", "cause", "since", "next_probe_at", "note", "in_flight", "calls_per_minute", "calls_left",
+    "lane", "held", "cause", "since", "next_probe_at", "note", "in_flight", "calls_per_minute",
+    "calls_left",
     "waiting", "due", "pages", "pages_since", "pages_note",
 )  # fmt: skip
 
@@ -57,6 +58,9 @@ def pages(here: Service, lane: str, switch: str, as_json: bool) -> None:
     """Let pages of the supplier's list answer for pending orders, or not; they are learnt anew."""
     supplier, account = lane_or_fail(here, lane)
     if not here.ledger.limits[supplier].pages:
-        fail(f"no pages are used for {lane}: its calls have no limit, or RELOGRADE_BATCH_RECHECK is off")
+        fail(
+            f"no pages are used for {lane}: its calls have no limit, or "
+            "RELOGRADE_BATCH_RECHECK is off"
+        )
     here.pages.switch(supplier, account, on=switch == "on")
     document({"lane": lane, "pages": switch}) if as_json else click.echo(f"{lane}  pages {switch}")

@@ -11,7 +11,16 @@ from schemas.order import STATES
 from worker.commands.output import command, document, fail, json_option, pairs, table
 from worker.service import Service
 
-COLUMNS = ("supplier", "order_id", "account", "state", "reason", "attempts", "deadline_at", "next_look_at")
+COLUMNS = (
+    "supplier",
+    "order_id",
+    "account",
+    "state",
+    "reason",
+    "attempts",
+    "deadline_at",
+    "next_look_at",
+)
 supplier_argument = click.argument("supplier", type=click.Choice(SUPPLIERS))
 
 
@@ -36,7 +45,9 @@ def show(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
     pairs(order)
     click.echo("\ntimeline")
     for entry in timeline:
-        more = " ".join(f"{name}={value}" for name, value in entry.items() if name not in ("at", "event"))
+        more = " ".join(
+            f"{name}={value}" for name, value in entry.items() if name not in ("at", "event")
+        )
         click.echo(f"  {entry['at']}  {entry['event']}  {more}".rstrip())
     return None
 
@@ -47,7 +58,9 @@ def show(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @json_option
 @command
-def list_(here: Service, state: str | None, supplier: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    here: Service, state: str | None, supplier: str | None, limit: int, as_json: bool
+) -> None:
     """Orders in every state, newest first."""
     rows = [here.views.brief(order) for order in here.views.orders(state, supplier, limit)]
     document(rows) if as_json else table(rows, COLUMNS)
@@ -65,7 +78,12 @@ def stats(here: Service, as_json: bool) -> None:
     click.echo()
     table([{"lane": name, **lane} for name, lane in counts["lanes"].items()], LANE_COLUMNS)
     click.echo()
-    pairs({name: counts[name] for name in ("dead_letters", "minimum_slack_seconds", "predicted_misses")})
+    pairs(
+        {
+            name: counts[name]
+            for name in ("dead_letters", "minimum_slack_seconds", "predicted_misses")
+        }
+    )
     return None
 
 
@@ -83,23 +101,40 @@ def forecast(here: Service, as_json: bool) -> None:
     for short in seen["money"]:
         click.echo(f"{short['lane']}: {_money_line(short)}")
     if not seen["exact"]:
-        click.echo("So many orders wait that not all were read one by one: the numbers are near, not exact.")
+        click.echo(
+            "So many orders wait that not all were read one by one: the numbers are near, not "
+            "exact."
+        )
     return None
 
 
 def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
     held, misses, waiting = lane["held"], lane["predicted_misses"], lane["to_confirm"]
     if not waiting:
-        yield f"{name}: {'its orders have no deadline' if waiting is None else 'no order waits for a confirm'}"
+        no_deadline = waiting is None
+        idle = "its orders have no deadline" if no_deadline else "no order waits for a confirm"
+        yield f"{name}: {idle}"
         return
-    pace = f"at {lane['calls_per_minute']} calls a minute" if lane["calls_per_minute"] else "without a limit of calls"
+    pace = (
+        f"at {lane['calls_per_minute']} calls a minute"
+        if lane["calls_per_minute"]
+        else "without a limit of calls"
+    )
     pace += ", once the lane is released" if held else ""
     one, pressed = waiting == 1, lane["predicted_misses_if_pending"]
     if misses:
-        who = "the one order that waits will miss its" if one else f"{misses} of {waiting} orders will miss their"
+        who = (
+            "the one order that waits will miss its"
+            if one
+            else f"{misses} of {waiting} orders will miss their"
+        )
         yield f"{name}: {who} deadline {pace}, the first {lane['first_miss_at']}"
     else:
-        who = "the one order that waits will not miss" if one else f"none of {waiting} orders will miss"
+        who = (
+            "the one order that waits will not miss"
+            if one
+            else f"none of {waiting} orders will miss"
+        )
         spare = f"the tightest has {lane['spare_seconds']:.0f} s to spare"
         yield f"{name}: {who} its deadline {pace}: done {lane['done_at']}, {spare}"
     if pressed > misses:
@@ -107,24 +142,45 @@ def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
         yield f"{name}: {'it' if one else f'{pressed} of them'} will {why}"
     if held:
         before = f"; release it before {lane['release_before']}" if lane["release_before"] else ""
-        yield f"{name}: held, and while it is all are lost, the first {lane['first_miss_if_held_at']}{before}"
+        yield (
+            f"{name}: held, and while it is all are lost, the first "
+            f"{lane['first_miss_if_held_at']}{before}"
+        )
 
 
 def _money_line(short: dict[str, Any]) -> str:
-    currency, missing, lost = short["currency"] or "(no currency)", Decimal(short["missing"]), short["orders_lost"]
-    unless = f"before {short['top_up_before']} or {lost} {'orders are' if lost > 1 else 'order is'} lost"
+    currency, missing, lost = (
+        short["currency"] or "(no currency)",
+        Decimal(short["missing"]),
+        short["orders_lost"],
+    )
+    unless = (
+        f"before {short['top_up_before']} or {lost} {'orders are' if lost > 1 else 'order is'} lost"
+    )
     unknown, waiting = short["orders_without_amount"], short["orders_waiting"]
     balance = f"the balance of {Decimal(short['balance'] or 0):,f} {currency}"
     if missing:
         at_least = "at least " if unknown or not short["exact"] else ""
-        told = f"; {waiting} of them {'wait' if waiting > 1 else 'waits'}, and {balance} is of {short['balance_at']}"
+        told = (
+            f"; {waiting} of them {'wait' if waiting > 1 else 'waits'}, and {balance} is "
+            f"of {short['balance_at']}"
+        )
         return f"top up {at_least}{missing:,f} {currency} {unless}{told if waiting else ''}"
     if unknown:
         return f"top up {currency} {unless}; the amount of {unknown} is not known"
     return f"{balance} pays for its dead letters: requeue them {unless}"
 
 
-LANE_COLUMNS = ("lane", "held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
+LANE_COLUMNS = (
+    "lane",
+    "held",
+    "cause",
+    "in_flight",
+    "calls_per_minute",
+    "calls_left",
+    "waiting",
+    "due",
+)
 
 
 @orders.command()

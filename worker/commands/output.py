@@ -12,11 +12,15 @@ import redis
 from worker.service import Service, service
 from worker.settings import SettingsError
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document, for machines.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document, for machines."
+)
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives the command its service, and turns what can go wrong outside into one line and exit code 1."""
+    """Gives the command its service, and turns what can go wrong outside into one line and exit
+    code 1.
+    """
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -49,7 +53,9 @@ def table(rows: Iterable[dict[str, Any]], columns: tuple[str, ...]) -> None:
     heads = [column.replace("_", " ") for column in columns]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
     for line in [heads, *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def pairs(record: dict[str, Any]) -> None:

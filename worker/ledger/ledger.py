@@ -1,4 +1,7 @@
-"""An order's way through the ledger: open, claim, permit, write. What is written is decided in `worker.rules.policy`."""
+"""An order's way through the ledger: open, claim, permit, write.
+
+What is written is decided in `worker.rules.policy`.
+"""
 
 import dataclasses
 import secrets
@@ -13,14 +16,19 @@ from worker.rules.page_search import ENOUGH
 from worker.rules.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
 
 WAY = 2.0
-"""Seconds that a call may be under way to the supplier; its slot is freed that much later (60 in 62 s are 97 %). One
-second was too little on a machine with far more work than cores."""
+"""Seconds that a call may be under way to the supplier; its slot is freed that much later (60 in 62
+s are 97 %). One second was too little on a machine with far more work than cores.
+"""
 WINDOW = 60.0 + WAY
 """Seconds after its first byte for which a call keeps its slot of the budget."""
 SUSPICION = 600.0
-"""Seconds after a restart with possible loss in which a new order may be one whose acceptance was forgotten."""
+"""Seconds after a restart with possible loss in which a new order may be one whose acceptance was
+forgotten.
+"""
 TIGHT = 1.0
-"""Seconds before its last safe moment in which an order yields to others: its call could hardly leave in time."""
+"""Seconds before its last safe moment in which an order yields to others: its call could hardly
+leave in time.
+"""
 LEASE_MARGIN = 10.0
 LOOK_EVERY = 60.0
 """Seconds between two looks at a lane's accounts, at least."""
@@ -28,19 +36,24 @@ RESERVATION = 5.0
 GRACE = 30.0
 """Seconds after its acceptance or requeue in which an order is not warned of."""
 PROMOTE = 100
-"""Orders that one dispatch moves from due to ready, so that it stays short however many fall due at once: as many as a
-worker picks, since what is moved beside that makes each order dearer."""
+"""Orders that one dispatch moves from due to ready, so that it stays short however many fall due at
+once: as many as a worker picks, since what is moved beside that makes each order dearer.
+"""
 PAGES = {"enough": ENOUGH, "every": 2.0, "slow": 10.0, "overdue": 900.0}
-"""From how many due re-checks on a page is tried; seconds between two, until one is slow, until nobody waits."""
+"""From how many due re-checks on a page is tried; seconds between two, until one is slow, until
+nobody waits.
+"""
 _COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once, seconds per call.
+    """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once,
+    seconds per call.
 
-    `accounts`: its balances can be asked for, and there is somebody who does (`worker.turns.balance_look`).
-    `pages`: one page of the supplier's list may answer for several pending orders.
+    `accounts`: its balances can be asked for, and there is somebody who does
+    (`worker.turns.balance_look`). `pages`: one page of the supplier's list may answer for several
+    pending orders.
     """
 
     calls_per_minute: int
@@ -90,7 +103,9 @@ class Permit:
 
 
 class Taken(NamedTuple):
-    """A claim, and the permit that came with it; without one, the policy has to say what comes next."""
+    """A claim, and the permit that came with it; without one, the policy has to say what comes
+    next.
+    """
 
     claimed: Reply
     permit: Permit | None = None
@@ -135,7 +150,9 @@ class Ledger:
         return self.scripts.recent_time()
 
     def open(self, order: Order, details: str | None = None) -> Opened:
-        """Accepts an order, once; a repeat makes its acceptance and its latest outcome go out again."""
+        """Accepts an order, once; a repeat makes its acceptance and its latest outcome go out
+        again.
+        """
         return _opened(self.scripts.run("open", order.supplier, **self._open(order, details)))
 
     def load(self, supplier: str, order_id: str) -> Reply:
@@ -153,21 +170,29 @@ class Ledger:
         `direct`: of one that was just opened, without having been dispatched.
         """
         claim = secrets.token_hex(8)
-        answer = self.scripts.run("claim", supplier, **self._claim(supplier, order_id, claim, direct))
+        answer = self.scripts.run(
+            "claim", supplier, **self._claim(supplier, order_id, claim, direct)
+        )
         return dataclasses.replace(_reply(supplier, order_id, answer), claim=claim)
 
     def permit(self, claimed: Reply, call: Call) -> Permit:
-        """Writes the intent and spends one call of the budget; the order goes back when the answer is no."""
+        """Writes the intent and spends one call of the budget; the order goes back when the answer
+        is no.
+        """
         order = claimed.order
         if order is None:
             raise ValueError("only a claimed order can be permitted a call")
-        last_safe = self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None
+        last_safe = (
+            self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None
+        )
         words = self._permit(order.supplier, order.order_id, claimed.claim)
         words |= {"kind": call.kind, "host": call.host, "last_safe": last_safe}
         return _permit(order, call, self.scripts.run("permit", order.supplier, **words))
 
     def take(self, supplier: str, order_id: str) -> Taken:
-        """Claims an order, and permits it a confirm that needs no decision in the same round trip."""
+        """Claims an order, and permits it a confirm that needs no decision in the same round
+        trip.
+        """
         words, claim = self._take(supplier, order_id, direct=False)
         return _taken(supplier, order_id, claim, *self.scripts.run_together(supplier, *words))
 
@@ -217,22 +242,32 @@ class Ledger:
             "lease": limits.lease,
         }
 
-    def _take(self, supplier: str, order_id: str, *, direct: bool) -> tuple[list[tuple[str, dict[str, Any]]], str]:
+    def _take(
+        self, supplier: str, order_id: str, *, direct: bool
+    ) -> tuple[list[tuple[str, dict[str, Any]]], str]:
         claim = secrets.token_hex(8)
         unseen = {"kind": CONFIRM, "unseen": True, "kills": self._kills(supplier)}
         permit = self._permit(supplier, order_id, claim) | unseen
-        return [("claim", self._claim(supplier, order_id, claim, direct)), ("permit", permit)], claim
+        return [
+            ("claim", self._claim(supplier, order_id, claim, direct)),
+            ("permit", permit),
+        ], claim
 
-    def write(self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None) -> Reply:
-        """Applies a step by its claim, or else by the version it was decided on: result `written` or `stale`.
+    def write(
+        self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None
+    ) -> Reply:
+        """Applies a step by its claim, or else by the version it was decided on: result `written`
+        or `stale`.
 
-        Safe to repeat with the same claim: the second time it changes nothing. `sent_at` is when the first byte left.
+        Safe to repeat with the same claim: the second time it changes nothing. `sent_at` is when
+        the first byte left.
         """
         policy, after = self.policies[before.supplier], step.order
         kind, rank = policy.waits_for(after)
         old, new = _stored(before), _stored(after)
         if claim is not None:
-            # The whole record: what this process knows of its own intent outlives a server that forgot it.
+            # The whole record: what this process knows of its own intent outlives a server that
+            # forgot it.
             old = dict.fromkeys(old, "")
         answer = self.scripts.run(
             "write",
@@ -259,10 +294,20 @@ class Ledger:
             last_safe=policy.last_safe_moment(after),
             forget_after=self.retention,
         )
-        return Reply(answer["result"], float(answer["now"]), lane=answer.get("lane"), pages_off=answer.get("pages_off"))
+        return Reply(
+            answer["result"],
+            float(answer["now"]),
+            lane=answer.get("lane"),
+            pages_off=answer.get("pages_off"),
+        )
 
-    def change(self, supplier: str, order_id: str, decide: Callable[[Order, float], Step | None]) -> Step | None:
-        """Loads, decides and writes until nobody came between; ends any claim. None: no such order, or no step."""
+    def change(
+        self, supplier: str, order_id: str, decide: Callable[[Order, float], Step | None]
+    ) -> Step | None:
+        """Loads, decides and writes until nobody came between; ends any claim.
+
+        None: no such order, or no step.
+        """
         while True:
             found = self.load(supplier, order_id)
             if found.order is None:
@@ -297,7 +342,9 @@ class Ledger:
         return str(self.scripts.run("hint", supplier, id=order_id, reads=reads)["result"])
 
     def mark_withdrawn(self, supplier: str, order_id: str) -> bool:
-        """Remembers a withdraw that came before its confirm; False when the order is there already."""
+        """Remembers a withdraw that came before its confirm; False when the order is there
+        already.
+        """
         answer = self.scripts.run("mark", supplier, id=order_id, keep=int(max(self.retention, 1)))
         return bool(answer["result"] == "marked")
 
@@ -313,7 +360,9 @@ class Ledger:
         """Warns of deadlines that come near and forgets what ended long ago."""
         margin = self.policies[room].rules.margin if room in self.policies else 0.0
         lead = self.warning - margin
-        self.scripts.run("tend", room, limit=100, channels=self.channels, lead=lead, grace=GRACE, postpone=3600.0)
+        self.scripts.run(
+            "tend", room, limit=100, channels=self.channels, lead=lead, grace=GRACE, postpone=3600.0
+        )
 
     def _kills(self, supplier: str) -> bool:
         return self.policies[supplier].rules.confirm_within is not None
@@ -348,7 +397,9 @@ def _permit(order: Order, call: Call, answer: dict[str, Any]) -> Permit:
     return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
 
 
-def _taken(supplier: str, order_id: str, claim: str, claimed: dict[str, Any], permit: dict[str, Any]) -> Taken:
+def _taken(
+    supplier: str, order_id: str, claim: str, claimed: dict[str, Any], permit: dict[str, Any]
+) -> Taken:
     reply = dataclasses.replace(_reply(supplier, order_id, claimed), claim=claim)
     if reply.order is None or permit["result"] == "undecided":
         return Taken(reply)

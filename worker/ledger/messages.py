@@ -18,13 +18,20 @@ class Messages:
         self.retention = retention
 
     def refuse(
-        self, reason: str, detail: str, body: dict[str, Any], named: dict[str, str], identity: Any = None
+        self,
+        reason: str,
+        detail: str,
+        body: dict[str, Any],
+        named: dict[str, str],
+        identity: Any = None,
     ) -> str:
-        """Keeps a refused message; the same one again only counts. `named`: the order it spoke of, if it did.
+        """Keeps a refused message; the same one again only counts. `named`: the order it spoke of,
+        if it did.
 
         `identity` is the message before anything in it was masked; only its digest is kept.
 
-        Returns the letter's key. Raises `redis.RedisError`; the caller must then not acknowledge the message.
+        Returns the letter's key. Raises `redis.RedisError`; the caller must then not acknowledge
+        the message.
         """
         whole = json.dumps([reason, identity or body], sort_keys=True, default=str)
         answer = self.scripts.run(
@@ -45,12 +52,16 @@ class Messages:
 
     def load(self, number: str) -> dict[str, str]:
         """The letter's fields, empty when there is none."""
-        fields: dict[str, str] = self.scripts.client.hgetall(self.scripts.key(ROOM, "order", number))
+        fields: dict[str, str] = self.scripts.client.hgetall(
+            self.scripts.key(ROOM, "order", number)
+        )
         return fields
 
     def close(self, number: str, note: str) -> bool:
         """A person has dealt with it: the body goes. False when no such letter is open."""
-        answer = self.scripts.run("close_message", ROOM, id=number, note=note, forget_after=self.retention)
+        answer = self.scripts.run(
+            "close_message", ROOM, id=number, note=note, forget_after=self.retention
+        )
         return bool(answer["result"] == "closed")
 
 

@@ -1,4 +1,6 @@
-"""Outcomes that wait to be delivered, in the ledger: written with the state they report, taken by any worker."""
+"""Outcomes that wait to be delivered, in the ledger: written with the state they report, taken by
+any worker.
+"""
 
 import json
 from collections.abc import Iterable
@@ -44,7 +46,11 @@ class Outbox:
     """Takes, settles and closes deliveries."""
 
     def __init__(
-        self, scripts: Scripts, channels: tuple[str, ...], retry: tuple[float, ...], rooms: Iterable[str] = ROOMS
+        self,
+        scripts: Scripts,
+        channels: tuple[str, ...],
+        retry: tuple[float, ...],
+        rooms: Iterable[str] = ROOMS,
     ) -> None:
         self.scripts = scripts
         self.rooms = rooms
@@ -54,47 +60,79 @@ class Outbox:
     def take(
         self, channel: str, limit: int, hold: float, min_age: float, *, first_only: bool = False
     ) -> list[Delivery]:
-        """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age` seconds.
+        """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age`
+        seconds.
 
         `first_only`: what was sent before is left for later.
         """
         taken = []
         for room in self.rooms:
             answer = self.scripts.run(
-                "take", room, channel=channel, limit=limit, hold=hold, min_age=min_age, first_only=first_only
+                "take",
+                room,
+                channel=channel,
+                limit=limit,
+                hold=hold,
+                min_age=min_age,
+                first_only=first_only,
             )
             taken += [_delivery(room, channel, entry) for entry in answer["taken"] or []]
         return taken
 
     def later(self, *deliveries: Delivery) -> list[str]:
-        """Not taken yet (tasks: not acknowledged): tried again on RETRY_SECONDS, a letter after three days.
+        """Not taken yet (tasks: not acknowledged): tried again on RETRY_SECONDS, a letter after
+        three days.
 
-        All of one room and channel. Returns what became of each: later, undeliverable, or gone (taken meanwhile).
+        All of one room and channel. Returns what became of each: later, undeliverable, or gone
+        (taken meanwhile).
         """
         first, last = deliveries[0], len(self.retry) - 1
         entries = [
-            {"id": one.order_id, "sequence": one.sequence, "delay": self.retry[min(one.tries - 1, last)]}
+            {
+                "id": one.order_id,
+                "sequence": one.sequence,
+                "delay": self.retry[min(one.tries - 1, last)],
+            }
             for one in deliveries
         ]
         return self._settle(first.room, first.channel, entries, sent=first.channel == "task")
 
     def delivered(self, room: str, order_id: str, sequence: int, channel: str) -> str:
         """The web app has taken it."""
-        [became] = self._settle(room, channel, [{"id": order_id, "sequence": sequence}], delivered=True)
+        [became] = self._settle(
+            room, channel, [{"id": order_id, "sequence": sequence}], delivered=True
+        )
         return became
 
     def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
         """A person's word on an undeliverable one; False when it is not."""
         answer = self.scripts.run(
-            "close_outcome", room, id=order_id, sequence=sequence, requeue=requeue, channels=list(self.channels)
+            "close_outcome",
+            room,
+            id=order_id,
+            sequence=sequence,
+            requeue=requeue,
+            channels=list(self.channels),
         )
         return bool(answer["result"] == "closed")
 
     def _settle(
-        self, room: str, channel: str, entries: list[dict[str, Any]], *, delivered: bool = False, sent: bool = False
+        self,
+        room: str,
+        channel: str,
+        entries: list[dict[str, Any]],
+        *,
+        delivered: bool = False,
+        sent: bool = False,
     ) -> list[str]:
         answer = self.scripts.run(
-            "settle", room, channel=channel, deliveries=entries, delivered=delivered, sent=sent, give_up=GIVE_UP
+            "settle",
+            room,
+            channel=channel,
+            deliveries=entries,
+            delivered=delivered,
+            sent=sent,
+            give_up=GIVE_UP,
         )
         return list(answer["became"])
 
@@ -123,9 +161,18 @@ def render(room: str, order_id: str, sequence: str, outcome: dict[str, Any]) -> 
         "tracking_code": seen.get("tracking_code"),
         "tracking_url": seen.get("tracking_url"),
         "lines_total": len(lines) if seen.get("lines") else None,
-        "lines_finished": sum(line["status"] == "finished" for line in lines) if seen.get("lines") else None,
-        "lines": [{name: value for name, value in line.items() if name != "sealed" or value} for line in lines],
+        "lines_finished": sum(line["status"] == "finished" for line in lines)
+        if seen.get("lines")
+        else None,
+        "lines": [
+            {name: value for name, value in line.items() if name != "sealed" or value}
+            for line in lines
+        ],
         **({"key": f"message/{order_id}"} if message else {}),
     }
-    body = {"id": outcome_id(room, order_id, sequence), "type": outcome["type"], "timestamp": iso(outcome["at"])}
+    body = {
+        "id": outcome_id(room, order_id, sequence),
+        "type": outcome["type"],
+        "timestamp": iso(outcome["at"]),
+    }
     return dump({**body, "data": data})

@@ -1,4 +1,6 @@
-"""What the ledger keeps for pages of a supplier's list: who waits for one, what they taught, whether they are used."""
+"""What the ledger keeps for pages of a supplier's list: who waits for one, what they taught,
+whether they are used.
+"""
 
 import json
 from collections.abc import Iterable
@@ -10,7 +12,8 @@ from worker.ledger.ledger import Ledger
 from worker.rules.page_search import Listing, Waiting
 
 WAITING = 500
-"""Pending orders that one page is weighed for, of those that are due and of those that are not yet."""
+"""Pending orders that one page is weighed for, of those that are due and of those that are not yet.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,10 @@ class Survey:
 
 
 class Pages:
-    """One lane's dealings with pages. Raises `redis.RedisError` when the server cannot be reached."""
+    """One lane's dealings with pages.
+
+    Raises `redis.RedisError` when the server cannot be reached.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -37,12 +43,20 @@ class Pages:
             for order_id, created_at, due_at, rank, version in answer["waiting"]
         )
         known = json.loads(answer["known"]) if "known" in answer else None
-        return Survey(float(answer["now"]), waiting, Listing.load(known), int(answer.get("agreed", 0)))
+        return Survey(
+            float(answer["now"]), waiting, Listing.load(known), int(answer.get("agreed", 0))
+        )
 
-    def shown(self, supplier: str, account: str | None, ids: Iterable[str]) -> tuple[list[Order], float]:
-        """Our orders among `ids` that are pending or have ended, as they are now, and the ledger's time."""
+    def shown(
+        self, supplier: str, account: str | None, ids: Iterable[str]
+    ) -> tuple[list[Order], float]:
+        """Our orders among `ids` that are pending or have ended, as they are now, and the ledger's
+        time.
+        """
         answer = self.ledger.scripts.run("shown", supplier, lane=keys.lane(account), ids=list(ids))
-        return [load_order(supplier, order_id, fields) for order_id, fields in answer["ours"]], float(answer["now"])
+        return [
+            load_order(supplier, order_id, fields) for order_id, fields in answer["ours"]
+        ], float(answer["now"])
 
     def learn(
         self,
@@ -54,7 +68,10 @@ class Pages:
         paging_until: float | None = None,
         denied: str | None = None,
     ) -> bool:
-        """Ends the turn of a page. `denied`: what contradicts it; True when that has put the lane's pages off."""
+        """Ends the turn of a page.
+
+        `denied`: what contradicts it; True when that has put the lane's pages off.
+        """
         answer = self.ledger.scripts.run(
             "learn",
             supplier,
@@ -68,4 +85,6 @@ class Pages:
 
     def switch(self, supplier: str, account: str | None, *, on: bool) -> None:
         """A person's word: pages are used, from the beginning, or are not."""
-        self.ledger.scripts.run("lane", supplier, lane=keys.lane(account), action="pages_on" if on else "pages_off")
+        self.ledger.scripts.run(
+            "lane", supplier, lane=keys.lane(account), action="pages_on" if on else "pages_off"
+        )

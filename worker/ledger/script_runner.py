@@ -1,4 +1,4 @@
-"""Loads the Lua scripts beside this file and runs them: each is the prelude, its parts (lanes, funds), and its text."""
+"""Loads the Lua scripts of `scripts/` and runs them, each with the libraries in front of it."""
 
 import json
 import time
@@ -12,20 +12,26 @@ import redis
 
 from worker.ledger import keys
 
-HERE = Path(__file__).parent / "scripts"
+SCRIPTS = Path(__file__).parent / "scripts"
+LIBRARIES = ("lib/prelude", "lib/lanes", "lib/money")
 
 
 @dataclass
 class Server:
-    """What is known of the ledger's server. `synced`: it syncs every write, so that a restart forgets nothing."""
+    """What is known of the ledger's server.
+
+    `synced`: it syncs every write, so that a restart forgets nothing.
+    """
 
     synced: bool = False
 
 
 class Scripts:
-    """Runs a script by name in one room. Every script is idempotent or guarded by a claim or a version.
+    """Runs a script by name in one room. Every script is idempotent or guarded by a claim or a
+    version.
 
-    `clock` and `run_id` replace the server's TIME and run id in tests; both return None for the server's own.
+    `clock` and `run_id` replace the server's TIME and run id in tests; both return None for the
+    server's own.
     """
 
     def __init__(
@@ -60,14 +66,19 @@ class Scripts:
         return float(seconds) + microseconds / 1e6
 
     def recent_time(self) -> float:
-        """The ledger's clock by its last answer and ours: never ahead of `time`, and behind it by little or nothing."""
+        """The ledger's clock by its last answer and ours: never ahead of `time`, and behind it by
+        little or nothing.
+        """
         if self._clock or self._heard is None:
             return self.time()
         now, heard_at = self._heard
         return now + time.monotonic() - heard_at
 
     def run(self, name: str, room: str, **arguments: Any) -> dict[str, Any]:
-        """Runs `name` and returns its answer. Raises `redis.RedisError`; then it may have run or not."""
+        """Runs `name` and returns its answer.
+
+        Raises `redis.RedisError`; then it may have run or not.
+        """
         script = self._script(name)
         return self._heard_now(script(keys=[self.base(room)], args=self._words(arguments)))
 
@@ -109,5 +120,6 @@ class Scripts:
 
 @cache
 def text(name: str) -> str:
-    """The whole source of one script."""
-    return "\n".join((HERE / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", "lanes", "funds", name))
+    """The whole source of one script: the libraries, then its own text."""
+    parts = (*LIBRARIES, name)
+    return "\n".join((SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in parts)

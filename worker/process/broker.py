@@ -1,7 +1,8 @@
 """Reads the broker's queues so that nothing on them can end the worker or vanish.
 
-Celery's transport parses an entry after it has popped it; one that is not its envelope raises there, the entry is gone
-and the process with it. Here such an entry is wrapped into an envelope first, and the consumer keeps it as a letter.
+Celery's transport parses an entry after it has popped it; one that is not its envelope raises
+there, the entry is gone and the process with it. Here such an entry is wrapped into an envelope
+first, and the consumer keeps it as a letter.
 """
 
 import base64
@@ -24,7 +25,9 @@ UNREADABLE = "application/octet-stream"
 
 
 def envelope(entry: bytes | str, queue: str) -> bytes | str:
-    """The entry itself when it is one of the transport's envelopes; else an envelope around its bytes."""
+    """The entry itself when it is one of the transport's envelopes; else an envelope around its
+    bytes.
+    """
     try:
         if _is_envelope(json.loads(entry)):
             return entry
@@ -38,7 +41,8 @@ def envelope(entry: bytes | str, queue: str) -> bytes | str:
         "body_encoding": "base64",
     }
     body = base64.b64encode(raw).decode()
-    return json.dumps({"body": body, "content-type": UNREADABLE, "content-encoding": "binary", "headers": {},
+    return json.dumps({"body": body, "content-type": UNREADABLE, "content-encoding": "binary",
+    "headers": {},
                        "properties": properties})  # fmt: skip
 
 
@@ -56,8 +60,10 @@ def _is_envelope(found: Any) -> bool:
 
 
 class _Sturdy:
-    """What our channels do better than the stock ones: BRPOP's answers are always envelopes, a lost connection is said
-    to be one, and a client is made for a pool and not for every command, which would cost more than the command."""
+    """What our channels do better than the stock ones: BRPOP's answers are always envelopes, a lost
+    connection is said to be one, and a client is made for a pool and not for every command, which
+    would cost more than the command.
+    """
 
     sep: str
     connection: Any
@@ -72,8 +78,9 @@ class _Sturdy:
         return self._shared
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
-        # A thread that acknowledges on a channel whose connection was just given up would end the whole worker: the
-        # stock channel then trips over the connection that is not there any more, which nobody expects.
+        # A thread that acknowledges on a channel whose connection was just given up would end the
+        # whole worker: the stock channel then trips over the connection that is not there any more,
+        # which nobody expects.
         if self.connection is None or self.connection.client is None:
             raise redis.ConnectionError("the connection to the broker was given up")
         return super()._get_pool(asynchronous)  # type: ignore[misc]

@@ -1,4 +1,6 @@
-"""What Celery does with a message before a task sees it: nothing unreadable is dropped, nothing personal is shown."""
+"""What Celery does with a message before a task sees it: nothing unreadable is dropped, nothing
+personal is shown.
+"""
 
 import base64
 import logging
@@ -19,18 +21,22 @@ from worker.web_app.doors import Refused
 
 log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")
-"""The arguments that Flower, events and logs may show, short enough for a column of Flower's table."""
+"""The arguments that Flower, events and logs may show, short enough for a column of Flower's table.
+"""
 SHOWN_LENGTH = 64
 EVENTS_EVERY = 0.5
 """Seconds between two publications of events."""
 EVENTS_TOGETHER = 200
 """Events that go at once, without waiting for that."""
 ETA_AHEAD = timedelta(hours=1)
-"""A message that asks to be held longer than this is refused: it would sit in one worker's memory."""
+"""A message that asks to be held longer than this is refused: it would sit in one worker's memory.
+"""
 
 
 class Request(CeleryRequest):
-    """A request whose arguments are shown by supplier and order id only; `details` are personal data."""
+    """A request whose arguments are shown by supplier and order id only; `details` are personal
+    data.
+    """
 
     def __init__(self, message: Any, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
@@ -48,7 +54,9 @@ class Request(CeleryRequest):
 
 
 class Consumer(CeleryConsumer):
-    """Keeps what Celery would log and drop, or die of: each such message becomes a dead letter, whole."""
+    """Keeps what Celery would log and drop, or die of: each such message becomes a dead letter,
+    whole.
+    """
 
     def on_send_event_buffered(self) -> None:
         """Celery would publish after every event; `Events` does it now and then."""
@@ -67,7 +75,9 @@ class Consumer(CeleryConsumer):
                 raise
             except Exception:
                 log.exception("message_not_handled")
-                return self._keep(message, "unreadable_message", "message: Not one that Celery can take.")
+                return self._keep(
+                    message, "unreadable_message", "message: Not one that Celery can take."
+                )
 
         return on_task_received
 
@@ -99,7 +109,9 @@ class Consumer(CeleryConsumer):
 
 
 class Events(bootsteps.StartStopStep):
-    """Publishes what Flower is told several times a second, together: one by one it would cost as much as a task."""
+    """Publishes what Flower is told several times a second, together: one by one it would cost as
+    much as a task.
+    """
 
     requires = (CeleryEvents,)
 
@@ -116,21 +128,33 @@ class Events(bootsteps.StartStopStep):
 
 
 def _fault(message: Any) -> tuple[str, str] | None:
-    """(reason, field at fault) of a message that Celery would choke on; None when it may be handed over."""
+    """(reason, field at fault) of a message that Celery would choke on; None when it may be handed
+    over.
+    """
     headers = message.headers or {}
     if message.content_type != "application/json" or _payload(message) is None:
         return "unreadable_message", "body: Not JSON."
     if "task" not in headers:
-        return None if isinstance(_payload(message), dict) else ("unreadable_message", "headers: Not a task message.")
+        return (
+            None
+            if isinstance(_payload(message), dict)
+            else ("unreadable_message", "headers: Not a task message.")
+        )
     if not isinstance(headers["task"], str):
         return "invalid_message", "task: Unknown task."
     if not isinstance(headers.get("id"), str):
         return "unreadable_message", "headers: id must be text."
     payload = _payload(message)
-    shape = isinstance(payload, list | tuple) and len(payload) == 3 and isinstance(payload[0], list | tuple)
+    shape = (
+        isinstance(payload, list | tuple)
+        and len(payload) == 3
+        and isinstance(payload[0], list | tuple)
+    )
     if not (shape and isinstance(payload[1], dict) and isinstance(payload[2], dict | None)):
         return "unreadable_message", "body: Not [args, kwargs, embed]."
-    if not isinstance(headers.get("timelimit") or [], list | tuple) or not _eta_is_near(headers.get("eta")):
+    if not isinstance(headers.get("timelimit") or [], list | tuple) or not _eta_is_near(
+        headers.get("eta")
+    ):
         return "invalid_message", "eta: A message is delivered at once, or within an hour."
     return None
 
@@ -165,10 +189,14 @@ def _arguments(message: Any) -> tuple[Any, dict[str, Any]]:
 
 def _raw(message: Any) -> str:
     body = message.body
-    return base64.b64encode(body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")).decode()
+    return base64.b64encode(
+        body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
+    ).decode()
 
 
 def _shown(message: Any) -> str:
     _, given = _arguments(message)
     shown = [given.get(name) for name in SHOWN]
-    return "/".join(value for value in shown if isinstance(value, str) and len(value) <= SHOWN_LENGTH)
+    return "/".join(
+        value for value in shown if isinstance(value, str) and len(value) <= SHOWN_LENGTH
+    )

@@ -1,9 +1,10 @@
 """Alive means progress: every worker sends itself a message now and then and notes when it arrives.
 
-A worker can lose its broker for good while its process lives and its log is quiet (a known failure after a Redis
-restart). A message of its own that does not come back shows it: `celery -A worker health` then says so to a process
-manager, and the worker ends itself so that its supervisor starts a new one. A broker that is away is not the worker's
-fault: the time counts from the first message that could be sent.
+A worker can lose its broker for good while its process lives and its log is quiet (a known failure
+after a Redis restart). A message of its own that does not come back shows it: `celery -A worker
+health` then says so to a process manager, and the worker ends itself so that its supervisor starts
+a new one. A broker that is away is not the worker's fault: the time counts from the first message
+that could be sent.
 """
 
 import logging
@@ -24,7 +25,9 @@ EVERY = 10.0
 LOOK = 1.0
 """Seconds between two judgements."""
 STALE = 40.0
-"""Seconds without progress after which a worker counts as hung: with `EVERY` it is noticed well within a minute."""
+"""Seconds without progress after which a worker counts as hung: with `EVERY` it is noticed well
+within a minute.
+"""
 STOPPING = 25.0
 """Seconds that a stop may take beyond the longest call: what it does before and after."""
 HUNG = 70
@@ -42,7 +45,8 @@ def queue_name(pid: int) -> str:
 
 
 class Progress:
-    """The file of one worker: its change time is when it last made progress, its name ends in the process id.
+    """The file of one worker: its change time is when it last made progress, its name ends in the
+    process id.
 
     The file of a stopping worker says how many seconds the stop may take from then on.
     """
@@ -52,18 +56,27 @@ class Progress:
         self._stopping = False
 
     def begin(self) -> None:
-        """This worker is ready. What a killed process of the same number left says nothing of it."""
+        """This worker is ready.
+
+        What a killed process of the same number left says nothing of it.
+        """
         self.forget()
         self.note()
 
     def note(self) -> None:
-        """This worker has just taken a message. One that stops takes no more: what was in hand proves nothing."""
+        """This worker has just taken a message.
+
+        One that stops takes no more: what was in hand proves nothing.
+        """
         if not self._stopping:
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
             self.path.touch()
 
     def stop(self, patience: float) -> None:
-        """It hears itself no more, and counts as well for `patience` seconds. Only the first word counts."""
+        """It hears itself no more, and counts as well for `patience` seconds.
+
+        Only the first word counts.
+        """
         if not self._stopping:
             self._stopping = True
             self.path.write_text(str(patience))
@@ -95,7 +108,9 @@ class Progress:
 
 
 def workers_here(prefix: str, where: Path | None = None) -> Iterator[tuple[int, Progress]]:
-    """The workers of this machine that still run, by the files they keep; the files of dead ones are removed."""
+    """The workers of this machine that still run, by the files they keep; the files of dead ones
+    are removed.
+    """
     for path in sorted((where or folder()).glob(f"{prefix}.*")):
         pid = int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0
         progress = Progress(prefix, pid, where)
@@ -116,15 +131,19 @@ def _runs(pid: int) -> bool:
 
 
 def away(error: BaseException) -> bool:
-    """True when the broker refuses connections, has no address or is still loading: nobody could reach it."""
+    """True when the broker refuses connections, has no address or is still loading: nobody could
+    reach it.
+    """
     kinds = (ConnectionRefusedError, socket.gaierror, redis.BusyLoadingError)
     return any(isinstance(cause, kinds) for cause in causes(error))
 
 
 class Watch:
-    """Sends the messages and judges, in two threads: a broker that hangs holds its sender for as long as it likes.
+    """Sends the messages and judges, in two threads: a broker that hangs holds its sender for as
+    long as it likes.
 
-    `send` returns False when the broker is away. Whatever else goes wrong with a message, it should have been heard.
+    `send` returns False when the broker is away. Whatever else goes wrong with a message, it should
+    have been heard.
     """
 
     def __init__(
@@ -157,6 +176,9 @@ class Watch:
         if self.progress.age() < waited:
             self._waiting_since = None
         elif waited > STALE:
-            log.critical("worker_hung", extra={"fields": {"seconds_without_progress": round(self.progress.age())}})
+            log.critical(
+                "worker_hung",
+                extra={"fields": {"seconds_without_progress": round(self.progress.age())}},
+            )
             self.end(HUNG)
         return LOOK

@@ -7,11 +7,15 @@ import traceback
 from datetime import UTC, datetime
 
 TWO_LINES_A_MESSAGE = ("celery.worker.strategy", "celery.app.trace")
-"""Celery's loggers of *received* and *succeeded*; our own line says what came of it. With DEBUG they speak too."""
+"""Celery's loggers of *received* and *succeeded*; our own line says what came of it.
+
+With DEBUG they speak too.
+"""
 
 
 class JsonFormatter(logging.Formatter):
-    """`log.info("event", extra={"fields": {...}})` becomes one object, without the fields that are None.
+    """`log.info("event", extra={"fields": {...}})` becomes one object, without the fields that are
+    None.
 
     Other libraries' lines keep their text.
     """
@@ -20,7 +24,9 @@ class JsonFormatter(logging.Formatter):
         fields = getattr(record, "fields", {})
         line = {
             **{name: value for name, value in fields.items() if value is not None},
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -39,4 +45,6 @@ def configure(level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in TWO_LINES_A_MESSAGE:
-        logging.getLogger(name).setLevel(level if level < logging.INFO else max(level, logging.WARNING))
+        logging.getLogger(name).setLevel(
+            level if level < logging.INFO else max(level, logging.WARNING)
+        )

@@ -1,8 +1,9 @@
 """What a supplier can say: a closed set of values.
 
-The clients in `worker.suppliers` translate every transport error, HTTP status and body into exactly one of these;
-the policy decides from nothing else. Nothing here holds a secret: a line keeps that it *has* something to deliver,
-and the sealed form of it when the web app gave us a public key, never the voucher itself.
+The clients in `worker.suppliers` translate every transport error, HTTP status and body into exactly
+one of these; the policy decides from nothing else. Nothing here holds a secret: a line keeps that
+it *has* something to deliver, and the sealed form of it when the web app gave us a public key,
+never the voucher itself.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ UNSETTLED = ("pending", "created")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One order line of a Relograde order; `status` is the supplier's word (created, pending, finished, cancelled)."""
+    """One order line of a Relograde order; `status` is the supplier's word (created, pending,
+    finished, cancelled).
+    """
 
     tag: str
     status: str
@@ -68,7 +71,10 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A refusal of this order. `certain`: this very call had no effect; else it may have had one."""
+    """A refusal of this order.
+
+    `certain`: this very call had no effect; else it may have had one.
+    """
 
     reason: str
     detail: str = ""
@@ -77,7 +83,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Not the order's fault: key, company or rate. No effect. `retry_after` in seconds, as the supplier asked."""
+    """Not the order's fault: key, company or rate.
+
+    No effect. `retry_after` in seconds, as the supplier asked.
+    """
 
     cause: str
     retry_after: float | None = None
@@ -86,9 +95,11 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No effect for sure: nothing was sent (DNS, refused, TLS, connect timeout, or `send_by` had passed).
+    """No effect for sure: nothing was sent (DNS, refused, TLS, connect timeout, or `send_by` had
+    passed).
 
-    `late` is true for the last of these: we were slow, or the deadline left little time. The supplier was not asked.
+    `late` is true for the last of these: we were slow, or the deadline left little time. The
+    supplier was not asked.
     """
 
     detail: str = ""
@@ -99,9 +110,9 @@ class Unavailable:
 class Unknown:
     """Sent, and no usable answer: it may have happened.
 
-    `outage` is true when it looks like the supplier's trouble and not this order's: a 5xx, a timeout, a broken
-    connection, a redirect or a page where its API should speak;
-    `refused` is true for Relograde's `this order can not be confirmed`, which a read must explain.
+    `outage` is true when it looks like the supplier's trouble and not this order's: a 5xx, a
+    timeout, a broken connection, a redirect or a page where its API should speak; `refused` is true
+    for Relograde's `this order can not be confirmed`, which a read must explain.
     """
 
     detail: str = ""
@@ -116,4 +127,14 @@ class NotFound:
     detail: str = ""
 
 
-Answer = Confirmed | Pending | Cancelled | Created | Rejected | Blocked | Unavailable | Unknown | NotFound
+Answer = (
+    Confirmed
+    | Pending
+    | Cancelled
+    | Created
+    | Rejected
+    | Blocked
+    | Unavailable
+    | Unknown
+    | NotFound
+)

@@ -1,15 +1,16 @@
-"""What will be lost if nothing is done: pure. Values in, a frozen result out; no I/O, no clock, no random.
+"""What will be lost if nothing is done: pure. Values in, a frozen result out; no I/O, no clock, no
+random.
 
-`foresee` plays the dispatcher's rules against the orders of one lane that wait now, call by call. It takes for granted:
+`foresee` plays the dispatcher's rules against the orders of one lane that wait now, call by call.
+It takes for granted:
 
-- nothing new arrives, and the budget stays as it is;
-- a call takes no time, and a call in hand gets through;
-- a confirm to come is accepted by the supplier at once; an order that must be asked about first turns out not to be
-  confirmed, so it takes a read and a confirm;
-- what is pending stays pending, and is re-checked on its schedule; in a `pressed` lane re-checks wait at all times, as
-  when most confirms are answered `pending`, and take their tenth as long as confirms wait;
-- a held lane is released by its next probe, or at once where a person holds it. What a hold that stays would lose is
-  counted beside it.
+- nothing new arrives, and the budget stays as it is; - a call takes no time, and a call in hand
+gets through; - a confirm to come is accepted by the supplier at once; an order that must be asked
+about first turns out not to be confirmed, so it takes a read and a confirm; - what is pending stays
+pending, and is re-checked on its schedule; in a `pressed` lane re-checks wait at all times, as when
+most confirms are answered `pending`, and take their tenth as long as confirms wait; - a held lane
+is released by its next probe, or at once where a person holds it. What a hold that stays would lose
+is counted beside it.
 """
 
 import math
@@ -30,7 +31,10 @@ SETTLED = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """An order that owes its supplier a confirm, or `count` of them that are alike. Times: seconds since the epoch."""
+    """An order that owes its supplier a confirm, or `count` of them that are alike.
+
+    Times: seconds since the epoch.
+    """
 
     last_safe: float
     due_at: float = 0.0
@@ -49,9 +53,11 @@ class Recheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """One lane as it is. `spent`: when the calls of the running window free their slots, each `window` after it left.
+    """One lane as it is. `spent`: when the calls of the running window free their slots, each
+    `window` after it left.
 
-    `held_until`: when a held lane is released at the earliest, 0 for at once; None for one that is not held.
+    `held_until`: when a held lane is released at the earliest, 0 for at once; None for one that is
+    not held.
     """
 
     per_minute: int
@@ -80,7 +86,9 @@ class Forecast:
     first_miss_at: float | None = None
     """The earliest last safe moment that passes without a confirm."""
     spare: float | None = None
-    """Seconds that the tightest of the confirms to come has left: longer than that, nothing may stand in the way."""
+    """Seconds that the tightest of the confirms to come has left: longer than that, nothing may
+    stand in the way.
+    """
     done_at: float | None = None
     """When the last of these confirms is sent."""
     first_miss_if_held_at: float | None = None
@@ -89,7 +97,9 @@ class Forecast:
 
 
 def foresee(lane: Lane, now: float) -> Forecast:
-    """Which of the orders that wait in `lane` will be confirmed in time: earliest deadline first within the budget."""
+    """Which of the orders that wait in `lane` will be confirmed in time: earliest deadline first
+    within the budget.
+    """
     course = _Course(lane, now)
     while course.turn():
         pass
@@ -100,7 +110,9 @@ def foresee(lane: Lane, now: float) -> Forecast:
         first_miss_at=course.first_miss_at,
         spare=course.spare,
         done_at=course.done_at,
-        first_miss_if_held_at=min((order.last_safe for order in lane.waiting), default=None) if held else None,
+        first_miss_if_held_at=min((order.last_safe for order in lane.waiting), default=None)
+        if held
+        else None,
         exact=lane.exact,
     )
 
@@ -111,11 +123,23 @@ class _Course:
     def __init__(self, lane: Lane, now: float) -> None:
         self.lane = lane
         self.at = max(now, lane.held_until or now)
-        # A slot serves again one window after it was used, so slots come free in the order in which they were taken.
-        taken = [(min(free_at, now + lane.window), 1) for free_at in sorted(lane.spent)[-lane.per_minute :]]
-        self.slots = deque(slot for slot in ((now, lane.per_minute - len(taken)), *taken) if slot[1] > 0)
+        # A slot serves again one window after it was used, so slots come free in the order in which
+        # they were taken.
+        taken = [
+            (min(free_at, now + lane.window), 1)
+            for free_at in sorted(lane.spent)[-lane.per_minute :]
+        ]
+        self.slots = deque(
+            slot for slot in ((now, lane.per_minute - len(taken)), *taken) if slot[1] > 0
+        )
         self.later = [
-            (order.due_at, order.last_safe, order.settled_at is None, order.settled_at or 0.0, order.count)
+            (
+                order.due_at,
+                order.last_safe,
+                order.settled_at is None,
+                order.settled_at or 0.0,
+                order.count,
+            )
             for order in lane.waiting
         ]
         heapify(self.later)
@@ -132,7 +156,9 @@ class _Course:
         self.done_at: float | None = None
 
     def turn(self) -> bool:
-        """Makes the calls that can be made now, or waits; False when nobody owes a confirm any more."""
+        """Makes the calls that can be made now, or waits; False when nobody owes a confirm any
+        more.
+        """
         self._fall_due()
         if not (self.ready or self.tight or self.later):
             return False
@@ -185,7 +211,10 @@ class _Course:
             used -= min(count, used)
 
     def _call(self, free: int) -> int:
-        """Makes up to `free` calls; what follows from them can be called for in the next turn. Returns how many."""
+        """Makes up to `free` calls; what follows from them can be called for in the next turn.
+
+        Returns how many.
+        """
         used = 0
         while used < free and (self.ready or self.tight or self._recheck_waits()):
             line, waits = self.ready or self.tight, self._recheck_waits()
@@ -216,7 +245,9 @@ class _Course:
         if count > number:
             heappush(line, (last_safe, is_confirm, settled_at, count - number))
         if is_confirm:
-            self.spare = min(last_safe - self.at, self.spare if self.spare is not None else math.inf)
+            self.spare = min(
+                last_safe - self.at, self.spare if self.spare is not None else math.inf
+            )
             self.done_at = self.at
         elif self.at > settled_at:
             heappush(self.later, (self.at, last_safe, True, 0.0, 1))

@@ -8,7 +8,8 @@ from heapq import merge
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """One currency after a look: what is left beside the confirms under way, and when it was last found to have risen.
+    """One currency after a look: what is left beside the confirms under way, and when it was last
+    found to have risen.
 
     Seconds since the epoch, by the ledger's clock.
     """
@@ -29,11 +30,14 @@ class Want:
     """When it became a dead letter; None for one that waits for its confirm."""
 
 
-def payable(letters: Sequence[Want], waiting: Iterable[Want], funds: Mapping[str, Funds]) -> list[str]:
-    """The letters to requeue: by deadline, together with the orders that wait, and no more than the money lasts for.
+def payable(
+    letters: Sequence[Want], waiting: Iterable[Want], funds: Mapping[str, Funds]
+) -> list[str]:
+    """The letters to requeue: by deadline, together with the orders that wait, and no more than the
+    money lasts for.
 
-    Both come with the earliest deadline first. A letter that was written since the balance rose is left: it has had its
-    chance with this balance, and asking again would only spend calls.
+    Both come with the earliest deadline first. A letter that was written since the balance rose is
+    left: it has had its chance with this balance, and asking again would only spend calls.
     """
     left = {currency: one.free for currency, one in funds.items()}
     chosen: list[str] = []

@@ -1,30 +1,56 @@
-"""What the web app and people may ask of an order: withdraw, requeue, resolve. Pure, like `worker.rules.policy`."""
+"""What the web app and people may ask of an order: withdraw, requeue, resolve.
+
+Pure, like `worker.rules.policy`.
+"""
 
 from dataclasses import replace
 
 from schemas.order import OPEN, Order
 from worker.rules.policy import Step
 
+ACCEPTED = ("pending", "confirmed", "cancelled")
+"""States in which the supplier has accepted the order."""
 NEVER_REQUEUED = ("tracking_missing",)
 
 
 def withdraw(order: Order, now: float) -> Step | None:
-    """Takes an order back while nothing was, or may have been, sent; else tells the web app that it cannot."""
+    """Takes an order back while nothing was, or may have been, sent; else tells the web app that it
+    cannot.
+    """
     if order.state == "withdrawn":
         return Step(order=order, event="withdrawn_again")
-    accepted_by_supplier = order.pending_since is not None or order.state in ("confirmed", "cancelled", "pending")
+    accepted_by_supplier = order.pending_since is not None or order.state in ACCEPTED
     if order.unresolved or accepted_by_supplier or order.state == "resolved":
-        return Step(order=order, event="withdraw_refused", tells=(("order.updated", "withdraw_refused"),))
-    gone = replace(order, state="withdrawn", reason=None, letter=None, letter_at=None, due_at=None, ended_at=now)
+        return Step(
+            order=order, event="withdraw_refused", tells=(("order.updated", "withdraw_refused"),)
+        )
+    gone = replace(
+        order,
+        state="withdrawn",
+        reason=None,
+        letter=None,
+        letter_at=None,
+        due_at=None,
+        ended_at=now,
+    )
     gone = replace(gone, contradictions=0)
     return Step(order=gone, event="withdrawn", tells=(("order.withdrawn", None),))
 
 
 def requeue(order: Order, now: float) -> Step | None:
-    """Puts a dead letter back: ask, decide, then maybe confirm. None when it is not one, so twice is harmless."""
+    """Puts a dead letter back: ask, decide, then maybe confirm.
+
+    None when it is not one, so twice is harmless.
+    """
     if order.state != "dead":
         return None
-    state = "pending" if order.pending_since is not None else "submitted" if order.send_by is not None else "accepted"
+    state = (
+        "pending"
+        if order.pending_since is not None
+        else "submitted"
+        if order.send_by is not None
+        else "accepted"
+    )
     back = replace(
         order,
         state=state,
@@ -47,13 +73,21 @@ def requeue(order: Order, now: float) -> Step | None:
 
 
 def requeue_on_funds(order: Order, now: float) -> Step | None:
-    """Puts back what died for want of money. Nobody has decided this, so the order's limits do not start anew."""
+    """Puts back what died for want of money.
+
+    Nobody has decided this, so the order's limits do not start anew.
+    """
     step = requeue(order, now) if order.letter == "insufficient_balance" else None
-    return step and replace(step, order=replace(step.order, requeued_at=order.requeued_at), event="requeued_on_funds")
+    return step and replace(
+        step, order=replace(step.order, requeued_at=order.requeued_at), event="requeued_on_funds"
+    )
 
 
 def resolve(order: Order, now: float, note: str) -> Step | None:
-    """Closes a dead letter with a person's note. A letter beside an ended order closes without ending it again."""
+    """Closes a dead letter with a person's note.
+
+    A letter beside an ended order closes without ending it again.
+    """
     if order.letter is None:
         return None
     closed = replace(order, letter=None, letter_at=None, note=note, due_at=None)

@@ -1,9 +1,9 @@
 """What the pages of a supplier's list have taught, and which page to ask for next: pure values.
 
-How the list is ordered and paged is not fully documented, so nothing is taken for granted that a page has not shown:
-its direction, how many orders are on a page, where an order of a given date was. Between what was seen, places are
-interpolated, and each page corrects the next guess. Times are seconds since the epoch, by the supplier for dates of
-creation and by the ledger for the rest.
+How the list is ordered and paged is not fully documented, so nothing is taken for granted that a
+page has not shown: its direction, how many orders are on a page, where an order of a given date
+was. Between what was seen, places are interpolated, and each page corrects the next guess. Times
+are seconds since the epoch, by the supplier for dates of creation and by the ledger for the rest.
 """
 
 from collections import Counter
@@ -19,12 +19,15 @@ PAGE = 100
 ENOUGH = 3
 """Re-checks that a page must be expected to answer: fewer are as well asked singly."""
 CREDIT = 15.0
-"""Calls that pages may cost before they have saved any: enough to find one's place in a list of 50,000."""
+"""Calls that pages may cost before they have saved any: enough to find one's place in a list of
+50,000.
+"""
 REST = 600.0
 """Seconds without a page when the credit is spent; what was learnt is kept."""
 HINTED = 600.0
 GROWS = 60.0
-"""Seconds in which the list may grow by a page: the supplier takes no more than 60 calls a minute."""
+"""Seconds in which the list may grow by a page: the supplier takes no more than 60 calls a minute.
+"""
 KNOTS = 64
 UNSORTED = 0.1
 """Share of neighbours in the wrong order from which on a page teaches nothing."""
@@ -32,7 +35,10 @@ UNSORTED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A pending order that a page may answer for. `rank` is until when it waits for one; 0 is not at all."""
+    """A pending order that a page may answer for.
+
+    `rank` is until when it waits for one; 0 is not at all.
+    """
 
     order_id: str
     created_at: float
@@ -54,7 +60,10 @@ class Waiting:
         return max(self.rank - self.due_at, 0.0)
 
     def worth(self, now: float) -> float:
-        """Seconds since it was looked at: the longer, the likelier has it ended. A hint says that it has."""
+        """Seconds since it was looked at: the longer, the likelier has it ended.
+
+        A hint says that it has.
+        """
         return HINTED if self.hinted else now - self.due_at + self._slack / SLACK
 
 
@@ -67,7 +76,10 @@ class Knot(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What is known of one lane's list. `ends` counts the ended orders that trusted pages have shown."""
+    """What is known of one lane's list.
+
+    `ends` counts the ended orders that trusted pages have shown.
+    """
 
     newest_first: bool = True
     size: int = PAGE
@@ -75,7 +87,9 @@ class Listing:
     knots: tuple[Knot, ...] = ()
     """The first and the last order of each page that was seen."""
     arrived: float = 0.0
-    """Orders that came since the first page: a list with the newest first is pushed down by so many."""
+    """Orders that came since the first page: a list with the newest first is pushed down by so
+    many.
+    """
     seen_at: float = 0.0
     """When the latest page was."""
     deepest: int = 1
@@ -86,7 +100,7 @@ class Listing:
     rest_until: float = 0.0
     ends: int = 0
 
-    # --- which page -------------------------------------------------------------------------------------------
+    # --- which page -------------------------------------------------------------------------------
 
     def choose(self, waiting: Iterable[Waiting], now: float) -> int | None:
         """The page on which most may have ended; None when none is worth its call."""
@@ -122,7 +136,11 @@ class Listing:
 
     def _arrived(self, now: float) -> float:
         """At the rate of the newest known orders."""
-        return self.arrived + self._pace(-1) * (now - self.seen_at) if len(self.knots) > 1 else self.arrived
+        return (
+            self.arrived + self._pace(-1) * (now - self.seen_at)
+            if len(self.knots) > 1
+            else self.arrived
+        )
 
     def _place(self, date: float) -> float:
         """Between two knots in proportion; outside of them at the pace of the nearest page."""
@@ -141,13 +159,17 @@ class Listing:
         place = self._place(date)
         return any(abs(knot.place - place) <= self.size for knot in self.knots)
 
-    # --- what a page teaches ----------------------------------------------------------------------------------
+    # --- what a page teaches ----------------------------------------------------------------------
 
     def learn(self, page: int, dates: Sequence[float], answered: int, now: float) -> "Listing":
-        """What is known after a page that showed orders of these dates and answered for so many that were wanted."""
+        """What is known after a page that showed orders of these dates and answered for so many
+        that were wanted.
+        """
         paid = self._paid(answered - 1.0, now)
         if not dates:
-            return replace(paid, beyond=page, beyond_at=now, deepest=max(min(self.deepest, page - 1), 1))
+            return replace(
+                paid, beyond=page, beyond_at=now, deepest=max(min(self.deepest, page - 1), 1)
+            )
         downs = sum(later < earlier for earlier, later in pairwise(dates))
         ups = sum(later > earlier for earlier, later in pairwise(dates))
         if min(ups, downs) > UNSORTED * len(dates):
@@ -163,19 +185,26 @@ class Listing:
         )
 
     def _seen(self, page: int, dates: Sequence[float], now: float) -> "Listing":
-        """With the knots of one page, whose dates are given from old to new, in the place of what they contradict."""
+        """With the knots of one page, whose dates are given from old to new, in the place of what
+        they contradict.
+        """
         arrived, start, count = self._arrived(now), (page - 1) * self.size, len(dates) - 1
         oldest = arrived - start - count if self.newest_first else float(start)
-        known = next((number for number in (count // 2, 0, count) if self._inside(dates[number])), None)
+        known = next(
+            (number for number in (count // 2, 0, count) if self._inside(dates[number])), None
+        )
         if self.newest_first and known is not None:
-            # It shows what was seen before: the difference is what has arrived more, or less, than was reckoned.
+            # It shows what was seen before: the difference is what has arrived more, or less, than
+            # was reckoned.
             moved = self._place(dates[known]) - (oldest + known)
             arrived, oldest = arrived + moved, oldest + moved
         first, last = Knot(dates[0], oldest), Knot(dates[-1], oldest + count)
         older = [knot for knot in self.knots if knot.date < first.date and knot.place < first.place]
         newer = [knot for knot in self.knots if knot.date > last.date and knot.place > last.place]
         room = KNOTS // 2
-        return replace(self, knots=(*older[-room:], first, last, *newer[:room]), arrived=arrived, seen_at=now)
+        return replace(
+            self, knots=(*older[-room:], first, last, *newer[:room]), arrived=arrived, seen_at=now
+        )
 
     def _inside(self, date: float) -> bool:
         """Within a page that was seen."""
@@ -196,7 +225,7 @@ class Listing:
         credit = min(max(self.credit + gain, 0.0), CREDIT)
         return replace(self, credit=credit, rest_until=now + REST if credit < 1 else 0.0)
 
-    # --- as JSON ----------------------------------------------------------------------------------------------
+    # --- as JSON ----------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:
         """Plain values."""

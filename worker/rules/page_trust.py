@@ -1,14 +1,18 @@
-"""What a page's word on one order counts for: pure rules. A page shows many orders with one call, and is believed less.
+"""What a page's word on one order counts for: pure rules. A page shows many orders with one call,
+and is believed less.
 
-It ends an order only while single reads bear it out, it never permits a confirm, and what it shows without anything
-to deliver is asked singly. What a list shows and a single read denies is a contradiction.
+It ends an order only while single reads bear it out, it never permits a confirm, and what it shows
+without anything to deliver is asked singly. What a list shows and a single read denies is a
+contradiction.
 """
 
 from schemas.order import Order
 from worker.rules import answers as say
 
 SLACK = 0.25
-"""Share of its delay by which a re-check may come earlier or later, so that one page serves several."""
+"""Share of its delay by which a re-check may come earlier or later, so that one page serves
+several.
+"""
 LAG = 5.0
 """Seconds that a list may be behind without being a liar."""
 LOOKS = 6
@@ -22,7 +26,9 @@ TAKE, END, CHECK, LEAVE = "take", "end", "check", "leave"
 AGREED, CONTRADICTED = "agreed", "contradicted"
 _ENDS = ("finished", "cancelled")
 MISSING = "missing"
-"""The word for an order that a page should have shown, and did not: nothing is known of it, so it is asked singly."""
+"""The word for an order that a page should have shown, and did not: nothing is known of it, so it
+is asked singly.
+"""
 _WORDS: dict[type, str] = {
     say.Created: "created",
     say.Pending: "pending",
@@ -36,11 +42,14 @@ def word_of(answer: say.Answer | None) -> str | None:
     return MISSING if answer is None else _WORDS.get(type(answer))
 
 
-def verdict(order: Order, answer: say.Answer | None, asked_at: float, *, wanted: bool, hinted: bool) -> str:
-    """Take the page's word on a pending order, have a single read check it, or leave the order alone.
+def verdict(
+    order: Order, answer: say.Answer | None, asked_at: float, *, wanted: bool, hinted: bool
+) -> str:
+    """Take the page's word on a pending order, have a single read check it, or leave the order
+    alone.
 
-    `wanted`: its re-check is due or nearly so; `hinted`: somebody says that it has changed, and a list may lag. An end
-    is taken only as far as pages are trusted: see `end_verdict`.
+    `wanted`: its re-check is due or nearly so; `hinted`: somebody says that it has changed, and a
+    list may lag. An end is taken only as far as pages are trusted: see `end_verdict`.
     """
     word = word_of(answer)
     if word is None or order.page_says or order.state != "pending":
@@ -57,7 +66,10 @@ def verdict(order: Order, answer: say.Answer | None, asked_at: float, *, wanted:
 
 
 def end_verdict(agreed: int, ends: int, checks: int) -> str:
-    """Whether to take an end. So many ends were borne out by reads, were shown by pages, are checked of this page."""
+    """Whether to take an end.
+
+    So many ends were borne out by reads, were shown by pages, are checked of this page.
+    """
     if agreed < TRUST:
         return CHECK if checks < TRUST - agreed else LEAVE
     return CHECK if ends % CHECK_EVERY == CHECK_EVERY - 1 else TAKE
@@ -84,4 +96,8 @@ def judged(order: Order, answer: say.Answer) -> str | None:
 def denied(order: Order, answer: say.Answer | None, asked_at: float) -> bool:
     """True when a page shows an order as open that had ended well before the page was asked for."""
     ended = order.state in ("confirmed", "cancelled") and order.ended_at is not None
-    return ended and word_of(answer) in ("created", "pending") and (order.ended_at or 0.0) < asked_at - LAG
+    return (
+        ended
+        and word_of(answer) in ("created", "pending")
+        and (order.ended_at or 0.0) < asked_at - LAG
+    )

@@ -1,4 +1,6 @@
-"""How much money is missing: for orders that died for want of it, and for those that wait for their confirm. Pure."""
+"""How much money is missing: for orders that died for want of it, and for those that wait for their
+confirm. Pure.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +9,8 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpaid:
-    """An order that wants money: a dead letter of `insufficient_balance`, or one that waits for its confirm.
+    """An order that wants money: a dead letter of `insufficient_balance`, or one that waits for its
+    confirm.
 
     `last_safe`: seconds since the epoch.
     """
@@ -29,39 +32,61 @@ class Shortfall:
     """What they cost together; `unpriced` of them came without an amount and are not in it."""
     unpriced: int
     waiting: int
-    """Orders that wait for their confirm and find too little left: by deadline, the letters among them.
+    """Orders that wait for their confirm and find too little left: by deadline, the letters among
+    them.
 
     0 while the balance is not known.
     """
     lost: int
-    """Letters and waiting orders that find too little left; where nobody does, the letters until they are requeued."""
+    """Letters and waiting orders that find too little left; where nobody does, the letters until
+    they are requeued.
+    """
     balance: Decimal | None
     missing: Decimal
-    """What the letters and all that wait cost, less the balance; what the letters cost while that is not known."""
+    """What the letters and all that wait cost, less the balance; what the letters cost while that
+    is not known.
+    """
     before: float
-    """The last moment at which all of them can be requeued and still have their read and their confirm in time.
+    """The last moment at which all of them can be requeued and still have their read and their
+    confirm in time.
 
     When it has passed: now.
     """
 
 
 def shortfalls(
-    orders: Iterable[Unpaid], balances: Mapping[str, Decimal | None], per_minute: int, window: float, now: float
+    orders: Iterable[Unpaid],
+    balances: Mapping[str, Decimal | None],
+    per_minute: int,
+    window: float,
+    now: float,
 ) -> list[Shortfall]:
-    """One for each currency in which there are letters, or more waits than is paid for. `balances`: the last known."""
+    """One for each currency in which there are letters, or more waits than is paid for.
+
+    `balances`: the last known.
+    """
     by_currency: dict[str | None, list[Unpaid]] = {}
     for order in orders:
-        if order.last_safe > now and not (order.waits and balances.get(order.currency or "") is None):
+        if order.last_safe > now and not (
+            order.waits and balances.get(order.currency or "") is None
+        ):
             by_currency.setdefault(order.currency, []).append(order)
     found = (
-        _shortfall(currency, by_currency[currency], balances.get(currency or ""), per_minute, window, now)
+        _shortfall(
+            currency, by_currency[currency], balances.get(currency or ""), per_minute, window, now
+        )
         for currency in sorted(by_currency, key=lambda currency: currency or "")
     )
     return [short for short in found if short.orders or short.waiting]
 
 
 def _shortfall(
-    currency: str | None, orders: Sequence[Unpaid], balance: Decimal | None, per_minute: int, window: float, now: float
+    currency: str | None,
+    orders: Sequence[Unpaid],
+    balance: Decimal | None,
+    per_minute: int,
+    window: float,
+    now: float,
 ) -> Shortfall:
     letters = [order for order in orders if not order.waits]
     amounts = [letter.amount for letter in letters if letter.amount is not None]
@@ -89,7 +114,9 @@ def _shortfall(
 
 
 def _left_out(orders: Sequence[Unpaid], balance: Decimal) -> list[Unpaid]:
-    """Those who find too little left when all are paid by deadline; what one without an amount costs, nobody knows."""
+    """Those who find too little left when all are paid by deadline; what one without an amount
+    costs, nobody knows.
+    """
     left, found = balance, []
     for order in sorted(orders, key=lambda order: order.last_safe):
         if order.amount is None or order.amount > left:

@@ -1,1 +1,3 @@
-"""One file a supplier, one for HTTP and one for its connections; answers come out, never exceptions of the network."""
+"""One file a supplier, one for HTTP and one for its connections; answers come out, never exceptions
+of the network.
+"""

@@ -1,7 +1,9 @@
-"""Connections that ask a gate before their first byte, and that no slow server can hold longer than the call may last.
+"""Connections that ask a gate before their first byte, and that no slow server can hold longer than
+the call may last.
 
-The gate, and not an exception's class, divides *nothing was sent* from *it may have happened*. Both limits reach the
-connection by a context variable, since requests and urllib3 hand nothing through from a call to its socket.
+The gate, and not an exception's class, divides *nothing was sent* from *it may have happened*. Both
+limits reach the connection by a context variable, since requests and urllib3 hand nothing through
+from a call to its socket.
 """
 
 import http.client
@@ -20,7 +22,9 @@ from urllib3.util.connection import create_connection
 from worker import boundaries
 
 _PIECE = 16 * 1024
-"""A TLS socket restarts its timeout for every record of this size, so the time left is set anew for each."""
+"""A TLS socket restarts its timeout for every record of this size, so the time left is set anew for
+each.
+"""
 
 
 class TooLate(Exception):  # noqa: N818 - it reads as what happened
@@ -29,7 +33,9 @@ class TooLate(Exception):  # noqa: N818 - it reads as what happened
 
 @dataclass(slots=True)
 class Gate:
-    """The ledger's permission for one call: `opened_at` is `time.monotonic()` from before the script that gave it."""
+    """The ledger's permission for one call: `opened_at` is `time.monotonic()` from before the
+    script that gave it.
+    """
 
     opened_at: float
     send_within: float
@@ -37,7 +43,10 @@ class Gate:
     """`time.monotonic()` right before the first byte; None while nothing has left."""
 
     def check(self) -> None:
-        """Pass, and remember when; `TooLate` after `send_within` seconds. What is being sent already may go on."""
+        """Pass, and remember when; `TooLate` after `send_within` seconds.
+
+        What is being sent already may go on.
+        """
         now = time.monotonic()
         if self.sent_at is None:
             if now > self.opened_at + self.send_within:
@@ -47,7 +56,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may take: two instants of `time.monotonic()`, and the seconds that one read may wait."""
+    """What one call may take: two instants of `time.monotonic()`, and the seconds that one read may
+    wait.
+    """
 
     gate: Gate
     connect_by: float
@@ -78,7 +89,8 @@ class _TimedReader(io.RawIOBase):
     def __init__(self, sock: socket.socket, limits: Limits) -> None:
         self._sock = sock
         self._limits = limits
-        # makefile, since it keeps the socket open until the answer is read even when the connection is closed before.
+        # makefile, since it keeps the socket open until the answer is read even when the connection
+        # is closed before.
         self._raw = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
@@ -101,7 +113,8 @@ class _TimedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        # urllib3 logs the text of headers that it cannot parse, and a supplier may echo our key there.
+        # urllib3 logs the text of headers that it cannot parse, and a supplier may echo our key
+        # there.
         self.headers.defects.clear()
         self.headers.set_payload("")
 
@@ -110,7 +123,9 @@ class _GatedConnection(HTTPConnection):
     response_class = _TimedResponse
 
     def _new_conn(self) -> socket.socket:
-        """Try each address of the host with what is left for connecting; urllib3 would give each the whole time."""
+        """Try each address of the host with what is left for connecting; urllib3 would give each
+        the whole time.
+        """
         failure: OSError = socket.gaierror("no address")
         for *_, address in socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM):
             try:
@@ -120,7 +135,9 @@ class _GatedConnection(HTTPConnection):
         raise failure
 
     def _open(self, address: str, limits: Limits) -> socket.socket:
-        sock = create_connection((address, self.port or 0), limits.to_connect(), socket_options=self.socket_options)
+        sock = create_connection(
+            (address, self.port or 0), limits.to_connect(), socket_options=self.socket_options
+        )
         try:
             sock.settimeout(limits.to_connect())  # what is left is for the TLS handshake
         except OSError:

@@ -1,6 +1,7 @@
 """One HTTP call to a supplier: a small reply comes out, or the answer that there was none.
 
-Details are fixed words. No URL, header or text of a supplier goes into an answer or a log: any may hold a key.
+Details are fixed words. No URL, header or text of a supplier goes into an answer or a log: any may
+hold a key.
 """
 
 import json
@@ -31,7 +32,8 @@ __all__ = ["Gate", "Http", "Reply", "retry_after", "segment"]
 
 BODY_MAX = 1024 * 1024
 
-# The first kind that fits. The order matters: most are OSErrors, and a bad certificate is a ValueError too.
+# The first kind that fits. The order matters: most are OSErrors, and a bad certificate is a
+# ValueError too.
 _BEFORE_SENDING: tuple[tuple[type[BaseException], str], ...] = (
     (TooLate, "too late"),
     (TimeoutError, "connect timeout"),
@@ -46,7 +48,10 @@ _AFTER_SENDING: tuple[tuple[type[BaseException], str], ...] = ((TimeoutError, "r
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a supplier answered. `body` is None when it cannot be used: too large, or not what its encoding says."""
+    """What a supplier answered.
+
+    `body` is None when it cannot be used: too large, or not what its encoding says.
+    """
 
     status: int
     content_type: str = ""
@@ -62,23 +67,31 @@ class Reply:
 
 
 class _Session(requests.Session):
-    """Takes nothing from the environment (a .netrc would replace our credentials) and keeps nothing between calls."""
+    """Takes nothing from the environment (a .netrc would replace our credentials) and keeps nothing
+    between calls.
+    """
 
     def __init__(self, pool_size: int, ca_file: str | None) -> None:
         super().__init__()
         self.trust_env = False
         self.verify = ca_file or True
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.headers.update({"Accept-Encoding": "identity", "User-Agent": f"countersign/{_our_version()}"})
+        self.headers.update(
+            {"Accept-Encoding": "identity", "User-Agent": f"countersign/{_our_version()}"}
+        )
         self.mount("https://", GatedAdapter(pool_size))
         self.mount("http://", GatedAdapter(pool_size))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """A redirect is an answer. Even when told not to follow one, requests would read the whole of its body."""
+        """A redirect is an answer.
+
+        Even when told not to follow one, requests would read the whole of its body.
+        """
 
 
 class Http:
-    """Calls to one supplier with one set of credentials; its connections are kept and shared between threads.
+    """Calls to one supplier with one set of credentials; its connections are kept and shared
+    between threads.
 
     `ca_file` names the certificates to trust instead of the usual ones.
     """
@@ -104,25 +117,43 @@ class Http:
         headers: Mapping[str, str] | None = None,
         body_max: int = BODY_MAX,
     ) -> Reply | Unavailable | Unknown:
-        """Send once, and wait no longer than both timeouts together, however slowly the reply drips.
+        """Send once, and wait no longer than both timeouts together, however slowly the reply
+        drips.
 
-        `document` is JSON; `body_max` is how many bytes of a reply are read. Only the host's name is looked up for as
-        long as the system's resolver takes; a call that becomes late that way is not sent.
+        `document` is JSON; `body_max` is how many bytes of a reply are read. Only the host's name
+        is looked up for as long as the system's resolver takes; a call that becomes late that way
+        is not sent.
         """
         started = time.monotonic()
         connect, read = self._timeouts
         token = CURRENT.set(Limits(gate, started + connect, started + connect + read, read))
         try:
             return self._exchange(method, url, document, headers or {}, body_max)
-        except (TooLate, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (
+            TooLate,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+        ) as error:
             return _no_reply(gate, error)
         finally:
             CURRENT.reset(token)
 
-    def _exchange(self, method: str, url: str, document: bytes | None, more: Mapping[str, str], body_max: int) -> Reply:
-        headers = {"Content-Type": "application/json", **more} if document is not None else dict(more)
+    def _exchange(
+        self, method: str, url: str, document: bytes | None, more: Mapping[str, str], body_max: int
+    ) -> Reply:
+        headers = (
+            {"Content-Type": "application/json", **more} if document is not None else dict(more)
+        )
         with self._session.request(
-            method, url, data=document, headers=headers, timeout=self._timeouts, allow_redirects=False, stream=True
+            method,
+            url,
+            data=document,
+            headers=headers,
+            timeout=self._timeouts,
+            allow_redirects=False,
+            stream=True,
         ) as response:
             return Reply(
                 status=response.status_code,
@@ -150,14 +181,21 @@ def _no_reply(gate: Gate, error: BaseException) -> Unavailable | Unknown:
     return Unknown(_word_for(error, _AFTER_SENDING, "connection lost"), outage=True)
 
 
-def _word_for(error: BaseException, words: tuple[tuple[type[BaseException], str], ...], otherwise: str) -> str:
+def _word_for(
+    error: BaseException, words: tuple[tuple[type[BaseException], str], ...], otherwise: str
+) -> str:
     """requests' own exceptions are OSErrors too, so the innermost cause is asked first."""
     innermost_first = list(causes(error))[::-1]
-    return next((word for cause in innermost_first for kind, word in words if isinstance(cause, kind)), otherwise)
+    return next(
+        (word for cause in innermost_first for kind, word in words if isinstance(cause, kind)),
+        otherwise,
+    )
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds from `now`, of a number or an HTTP date; 0 for one that has passed, None when it cannot be read."""
+    """Seconds from `now`, of a number or an HTTP date; 0 for one that has passed, None when it
+    cannot be read.
+    """
     text = (header or "").strip()
     if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text):
         seconds = float(text)
@@ -173,7 +211,8 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 def segment(order_id: str) -> str:
     """An order id as one segment of a path, whatever is in it."""
     if order_id in (".", ".."):
-        # Both would climb the path, percent-encoded once or not; encoded twice they are an order that nobody knows.
+        # Both would climb the path, percent-encoded once or not; encoded twice they are an order
+        # that nobody knows.
         return order_id.replace(".", "%252E")
     return quote(order_id, safe="")
 

@@ -1,7 +1,8 @@
 """Logitrail (the 2015-01-01 API): confirm an order, and take what a webhook proves.
 
-The facts are in `suppliers.md` §2 and §3.2. An error's `code` says what it is, whatever its HTTP status; there is no
-documented read, so a second confirm is the question, and its `order_not_passive` is for the policy to judge.
+The facts are in `suppliers.md` §2 and §3.2. An error's `code` says what it is, whatever its HTTP
+status; there is no documented read, so a second confirm is the question, and its
+`order_not_passive` is for the policy to judge.
 """
 
 import base64
@@ -12,7 +13,13 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from schemas.logitrail import ORDER_EVENTS, ORDER_SHIPPED, ConfirmationSchema, ErrorSchema, load_events
+from schemas.logitrail import (
+    ORDER_EVENTS,
+    ORDER_SHIPPED,
+    ConfirmationSchema,
+    ErrorSchema,
+    load_events,
+)
 from worker.rules.answers import Answer, Blocked, Cancelled, Confirmed, NotFound, Rejected, Unknown
 from worker.suppliers.http import Gate, Http, Reply, segment
 
@@ -52,15 +59,25 @@ class Logitrail:
         pool_size: int = 10,
     ) -> None:
         credentials = base64.b64encode(f"M-{merchant_id}:{secret}".encode()).decode("ascii")
-        self._http = Http({"Authorization": f"Basic {credentials}"}, connect_timeout, read_timeout, pool_size)
+        self._http = Http(
+            {"Authorization": f"Basic {credentials}"}, connect_timeout, read_timeout, pool_size
+        )
         self._roots = tuple(url.rstrip("/") for url in base_urls)
         self._secret = secret.lower()
 
-    def confirm(self, order_id: str, gate: Gate, host: int = 0, details: dict[str, Any] | None = None) -> Answer:
-        """Without `details` there is neither a body nor a content type, as every public client does it."""
+    def confirm(
+        self, order_id: str, gate: Gate, host: int = 0, details: dict[str, Any] | None = None
+    ) -> Answer:
+        """Without `details` there is neither a body nor a content type, as every public client does
+        it.
+        """
         url = f"{self._roots[host % len(self._roots)]}/orders/{segment(order_id)}/_confirm"
         try:
-            document = None if details is None else json.dumps(details, allow_nan=False, default=str).encode()
+            document = (
+                None
+                if details is None
+                else json.dumps(details, allow_nan=False, default=str).encode()
+            )
         except ValueError:
             return Rejected("invalid_request", "details are not JSON")
         reply = self._http.call("POST", url, gate, document)
@@ -112,7 +129,9 @@ def _confirmation(document: Any, order_id: str) -> Answer:
 
 
 def _with_tracking(document: dict[str, Any]) -> Confirmed:
-    return Confirmed(tracking_code=document.get("tracking_code"), tracking_url=document.get("tracking_url"))
+    return Confirmed(
+        tracking_code=document.get("tracking_code"), tracking_url=document.get("tracking_url")
+    )
 
 
 def _refusal(status: int, code: str, detail: str) -> Answer:
@@ -125,7 +144,10 @@ def _refusal(status: int, code: str, detail: str) -> Answer:
 
 
 def events(payload: Any) -> list[tuple[str, Answer | None]]:
-    """What each order event of a webhook proves, oldest first; None for nothing. `ValidationError` when malformed."""
+    """What each order event of a webhook proves, oldest first; None for nothing.
+
+    `ValidationError` when malformed.
+    """
     known = [event for event in load_events(payload) if event["event_type"] in ORDER_EVENTS]
     known.sort(key=lambda event: event.get("ts") or datetime.min.replace(tzinfo=UTC))
     return [(event["payload"]["order"]["id"], _proof(event)) for event in known]

@@ -1,7 +1,9 @@
-"""Relograde: confirm an order, find one or a page of them, read the accounts, and take a webhook's hint.
+"""Relograde: confirm an order, find one or a page of them, read the accounts, and take a webhook's
+hint.
 
-The facts are in `suppliers.md` §1 and §3.1. The same 400 may mean three things, and its body is plain text or JSON: a
-documented message wins over the status it came with. A failed *question* is never a refusal.
+The facts are in `suppliers.md` §1 and §3.1. The same 400 may mean three things, and its body is
+plain text or JSON: a documented message wins over the status it came with. A failed *question* is
+never a refusal.
 """
 
 from collections.abc import Callable
@@ -40,7 +42,8 @@ REFUSALS: tuple[tuple[str, Answer], ...] = (
     ("order not found", NotFound("order not found")),
 )
 
-# A message decides only where one is documented: `key has expired` with a 401 is not about the order.
+# A message decides only where one is documented: `key has expired` with a 401 is not about the
+# order.
 _EXPLAINED = frozenset({400, 402, 409, 422})
 
 _STATUSES: dict[int, Answer] = {
@@ -73,7 +76,10 @@ _ORDER = OrderSchema(
 
 
 class Relograde:
-    """One account at Relograde. `seal` turns a line's secrets into a string that only the web app can open."""
+    """One account at Relograde.
+
+    `seal` turns a line's secrets into a string that only the web app can open.
+    """
 
     def __init__(
         self,
@@ -86,11 +92,17 @@ class Relograde:
         seal: Callable[[bytes], str] | None = None,
     ) -> None:
         self._root = f"{base_url.rstrip('/')}/api/{segment(version)}"
-        self._http = Http({"Authorization": f"Bearer {api_key}"}, connect_timeout, read_timeout, pool_size)
+        self._http = Http(
+            {"Authorization": f"Bearer {api_key}"}, connect_timeout, read_timeout, pool_size
+        )
         self._seal = seal
 
-    def confirm(self, order_id: str, gate: Gate, host: int = 0, details: dict[str, Any] | None = None) -> Answer:
-        """`host` and `details` are there for the caller's sake: Relograde has one host and takes no body."""
+    def confirm(
+        self, order_id: str, gate: Gate, host: int = 0, details: dict[str, Any] | None = None
+    ) -> Answer:
+        """`host` and `details` are there for the caller's sake: Relograde has one host and takes no
+        body.
+        """
         reply = self._http.call("PATCH", f"{self._root}/order/confirm/{segment(order_id)}", gate)
         if not isinstance(reply, Reply):
             return reply
@@ -103,10 +115,14 @@ class Relograde:
         reply = self._http.call("GET", f"{self._root}/order/{segment(order_id)}", gate)
         if not isinstance(reply, Reply):
             return reply
-        return self._named(reply.json(), order_id) if reply.status == 200 else _failed_question(reply)
+        return (
+            self._named(reply.json(), order_id) if reply.status == 200 else _failed_question(reply)
+        )
 
     def find_page(self, page: int, gate: Gate) -> dict[str, Answer] | Answer:
-        """The answers of one page of up to 100 orders, by trx; an order that cannot be read is left out."""
+        """The answers of one page of up to 100 orders, by trx; an order that cannot be read is left
+        out.
+        """
         document = self._ask(f"order?limit={PAGE}&page={page}", gate, body_max=PAGE * _ENTRY_MAX)
         if isinstance(document, Answer):
             return document
@@ -138,10 +154,17 @@ class Relograde:
             document = reply.json()
             return Unknown("not JSON", outage=True) if document is None else document
         answer = _failed_question(reply)
-        return Blocked("misconfigured", detail=answer.detail) if isinstance(answer, NotFound) else answer
+        return (
+            Blocked("misconfigured", detail=answer.detail)
+            if isinstance(answer, NotFound)
+            else answer
+        )
 
     def _named(self, document: Any, order_id: str) -> Answer:
-        trx, answer = self._order(document) or ("", Unknown("unreadable order", outage=not isinstance(document, dict)))
+        trx, answer = self._order(document) or (
+            "",
+            Unknown("unreadable order", outage=not isinstance(document, dict)),
+        )
         return answer if trx in (order_id, "") else Unknown("another order")
 
     def _order(self, document: Any) -> tuple[str, Answer] | None:
@@ -154,7 +177,10 @@ class Relograde:
 
 
 def hinted_orders(payload: Any) -> list[str]:
-    """The orders that a webhook says to look at; none for events that are not about orders. `ValidationError`."""
+    """The orders that a webhook says to look at; none for events that are not about orders.
+
+    `ValidationError`.
+    """
     hint = WebhookSchema().load(payload)
     data = hint.get("data")
     return [data["trx"]] if hint.get("event") in (None, FINISHED) and data else []
@@ -189,7 +215,9 @@ def _lines(order: dict[str, Any]) -> tuple[Line, ...]:
 
 
 def _missing(order: dict[str, Any]) -> tuple[Line, ...]:
-    """A stand-in for what a finished order should show and does not, so that it never reads as complete."""
+    """A stand-in for what a finished order should show and does not, so that it never reads as
+    complete.
+    """
     items = order.get("items") or [{}]
     return tuple(
         Line(tag=f"missing-{number}", status="missing")
@@ -233,7 +261,9 @@ def _message(reply: Reply) -> str:
 
 def _texts(document: Any) -> str:
     if isinstance(document, dict):
-        return "\n".join(filter(None, (_texts(document.get("message")), _texts(document.get("error")))))
+        return "\n".join(
+            filter(None, (_texts(document.get("message")), _texts(document.get("error"))))
+        )
     if isinstance(document, list):
         return "\n".join(part for part in document if isinstance(part, str))
     return document.strip() if isinstance(document, str) else ""

@@ -1,4 +1,6 @@
-"""Seals vouchers to the web app's public key (libsodium's sealed box): we can write them and never read them again."""
+"""Seals vouchers to the web app's public key (libsodium's sealed box): we can write them and never
+read them again.
+"""
 
 import base64
 import binascii
@@ -9,14 +11,18 @@ from nacl.public import PublicKey, SealedBox
 
 
 class Sealer:
-    """`public_key` is an X25519 key of 32 bytes, in base64 (standard or URL-safe) or hex; else `ValueError`."""
+    """`public_key` is an X25519 key of 32 bytes, in base64 (standard or URL-safe) or hex; else
+    `ValueError`.
+    """
 
     def __init__(self, public_key: str) -> None:
         try:
             self._box = SealedBox(PublicKey(_key_bytes(public_key.strip())))
             self.seal(b"")  # libsodium refuses some keys only when they are used
         except (CryptoError, TypeError, ValueError):
-            raise ValueError("the voucher key is not an X25519 public key of 32 bytes in base64 or hex") from None
+            raise ValueError(
+                "the voucher key is not an X25519 public key of 32 bytes in base64 or hex"
+            ) from None
 
     @classmethod
     def from_key(cls, public_key: str | None) -> "Sealer | None":

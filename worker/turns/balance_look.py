@@ -1,7 +1,9 @@
-"""Looks at a lane's accounts: as the probe of its key, for orders that wait for money, and for letters that died of it.
+"""Looks at a lane's accounts: as the probe of its key, for orders that wait for money, and for
+letters that died of it.
 
-One thread for each such lane in every worker, so that a look that takes half a minute keeps nobody else. Whether a look
-is wanted and may be made stands in the ledger: at most one a minute, whoever asks.
+One thread for each such lane in every worker, so that a look that takes half a minute keeps nobody
+else. Whether a look is wanted and may be made stands in the ledger: at most one a minute, whoever
+asks.
 """
 
 import logging
@@ -23,7 +25,10 @@ TICK = 1.0
 
 
 class Account:
-    """The accounts behind one lane. `requeues`: letters that the balance pays for are put back by themselves."""
+    """The accounts behind one lane.
+
+    `requeues`: letters that the balance pays for are put back by themselves.
+    """
 
     def __init__(
         self,
@@ -47,12 +52,18 @@ class Account:
     def turn(self) -> float:
         """A look, if one is wanted and permitted; returns the seconds until the next turn."""
         asked = self.questions.ask(
-            self.supplier, self.account, ACCOUNT, LOOK_EVERY, self.client.accounts, wanted=self._awaited_by_letters()
+            self.supplier,
+            self.account,
+            ACCOUNT,
+            LOOK_EVERY,
+            self.client.accounts,
+            wanted=self._awaited_by_letters(),
         )
         if isinstance(asked, str):
             return TICK
         told = isinstance(asked.answer, dict)
-        # Read before the look is settled: who is confirmed in between is then taken off twice, and not forgotten.
+        # Read before the look is settled: who is confirmed in between is then taken off twice, and
+        # not forgotten.
         letters = self.funds.letters(*self.lane) if self.requeues and told else []
         waiting = list(self.funds.waiting(*self.lane)) if letters else []
         look = self.lane_calls.settle_look(asked.call, asked.answer, asked.sent_at)
@@ -68,7 +79,9 @@ class Account:
         return TICK
 
     def _awaited_by_letters(self) -> bool:
-        """Some letter could still be paid in time; they are read when their number changes, or once a minute."""
+        """Some letter could still be paid in time; they are read when their number changes, or once
+        a minute.
+        """
         number = self.funds.count_letters(self.supplier) if self.requeues else 0
         now = self.ledger.time()
         if number != self._counted or now - self._counted_at >= LOOK_EVERY:
@@ -77,5 +90,8 @@ class Account:
         return self._awaited
 
     def _requeue(self, order_ids: list[str]) -> int:
-        changes = [self.ledger.change(self.supplier, one, interventions.requeue_on_funds) for one in order_ids]
+        changes = [
+            self.ledger.change(self.supplier, one, interventions.requeue_on_funds)
+            for one in order_ids
+        ]
         return sum(change is not None for change in changes)

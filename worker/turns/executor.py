@@ -1,7 +1,6 @@
 """One step of one order: claim, intent, call, decide, apply, one log line."""
 
 import json
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,16 +13,19 @@ from schemas.order import Order
 from worker import boundaries
 from worker.ledger import Ledger, Opened, Permit, Reply, Taken
 from worker.rules.answers import Answer
-from worker.rules.policy import CONFIRM, READ, Call, Policy, Step
+from worker.rules.policy import READ, Call, Policy, Step
 from worker.suppliers.http import Gate
+from worker.turns.step_log import log_step, say_pages_off
 
-log = logging.getLogger("countersign.step")
 WRITE_TRIES = (0.1, 0.3, 1.0, 3.0, 5.0)
 """Seconds between the tries to write an answer that we hold while the ledger cannot be reached."""
 
 
 class Executor:
-    """Performs steps. Safe on any number of threads and processes: the ledger lets one through per order."""
+    """Performs steps.
+
+    Safe on any number of threads and processes: the ledger lets one through per order.
+    """
 
     def __init__(
         self,
@@ -40,15 +42,22 @@ class Executor:
         self.monotonic = monotonic
 
     def step(self, supplier: str, order_id: str) -> str:
-        """One turn of one order; returns what came of it, a static word. Raises `redis.RedisError` before the call."""
+        """One turn of one order; returns what came of it, a static word.
+
+        Raises `redis.RedisError` before the call.
+        """
         started = self.monotonic()
         return self._go_on(self.ledger.take(supplier, order_id), started)
 
     def open(self, order: Order, details: str | None) -> tuple[Opened, Callable[[], str] | None]:
-        """Accepts an order; with it comes its first step, to be made now, when its lane has room for all that wait."""
+        """Accepts an order; with it comes its first step, to be made now, when its lane has room
+        for all that wait.
+        """
         started = self.monotonic()
         opened, taken = self.ledger.open_and_take(order, details)
-        return opened, partial(self._go_on, taken, started) if taken.claimed.result == "claimed" else None
+        return opened, partial(
+            self._go_on, taken, started
+        ) if taken.claimed.result == "claimed" else None
 
     def _go_on(self, taken: Taken, started: float) -> str:
         """`started`: when the ledger was asked, by our own clock."""
@@ -85,7 +94,9 @@ class Executor:
             answer: Answer = client.find(order.order_id, gate)
             return answer
         document = json.loads(details) if details else None
-        confirmed: Answer = client.confirm(order.order_id, gate, host=permit.call.host, details=document)
+        confirmed: Answer = client.confirm(
+            order.order_id, gate, host=permit.call.host, details=document
+        )
         return confirmed
 
     def _apply(
@@ -107,9 +118,13 @@ class Executor:
         return step.event if written.result == "written" else written.result
 
     def merge(self, supplier: str, order_id: str, call: Call, answer: Answer) -> Step | None:
-        """What an old fence, or a webhook, proves is merged all the same, decided on the record as it is now."""
+        """What an old fence, or a webhook, proves is merged all the same, decided on the record as
+        it is now.
+        """
         policy = self.policies[supplier]
-        return self.ledger.change(supplier, order_id, lambda order, now: policy.decide(order, call, answer, now))
+        return self.ledger.change(
+            supplier, order_id, lambda order, now: policy.decide(order, call, answer, now)
+        )
 
     def _write(self, before: Order, step: Step, claim: str, sent_at: float | None) -> Reply:
         for pause in WRITE_TRIES:
@@ -118,29 +133,3 @@ class Executor:
             except redis.RedisError:
                 time.sleep(pause)
         return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
-
-
-def log_step(step: Step, call: str | None, answer: Answer | None, written: Reply) -> None:
-    """The one line of a step; `call` is its kind."""
-    order = step.order
-    level = logging.ERROR if order.state == "dead" and step.event == "dead" else logging.INFO
-    fields = {
-        "supplier": order.supplier,
-        "order_id": order.order_id,
-        "account": order.account,
-        "call": call,
-        "attempt": order.attempts if call == CONFIRM else None,
-        "answer": type(answer).__name__ if answer else None,
-        "did": step.event,
-        "state": order.state,
-        "reason": order.reason,
-        "next_look_at": order.due_at,
-        "written": written.result,
-        "lane": written.lane,
-    }
-    log.log(level, "step", extra={"fields": fields})
-
-
-def say_pages_off(supplier: str, account: str | None, note: str) -> None:
-    """Once: the ledger tells it only to the one who put them off."""
-    log.error("pages_contradicted", extra={"fields": {"supplier": supplier, "account": account, "note": note}})

@@ -11,7 +11,9 @@ from worker.suppliers.http import Gate
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call that was made: what came back, and when its first byte left by the ledger's clock (None: it did not)."""
+    """A call that was made: what came back, and when its first byte left by the ledger's clock
+    (None: it did not).
+    """
 
     call: LaneCall
     answer: Any
@@ -19,9 +21,13 @@ class Asked:
 
 
 class Questions:
-    """Safe on any number of threads and processes: the ledger lets one of a kind through per lane."""
+    """Safe on any number of threads and processes: the ledger lets one of a kind through per
+    lane.
+    """
 
-    def __init__(self, lane_calls: LaneCalls, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lane_calls: LaneCalls, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.lane_calls = lane_calls
         self.monotonic = monotonic
 
@@ -35,7 +41,10 @@ class Questions:
         *,
         wanted: bool = True,
     ) -> Asked | str:
-        """Makes the call if the ledger permits it, else says why not. The caller settles it: `lane_calls.settle`."""
+        """Makes the call if the ledger permits it, else says why not.
+
+        The caller settles it: `lane_calls.settle`.
+        """
         started = self.monotonic()
         call = self.lane_calls.permit(supplier, account, kind, every, wanted=wanted)
         if call.result != "permitted":

@@ -1,8 +1,10 @@
-"""One page of a supplier's list for many pending orders: choose, ask, believe what may be believed, learn.
+"""One page of a supplier's list for many pending orders: choose, ask, believe what may be believed,
+learn.
 
-The rules are pure: `worker.rules.page_search` says which page, `worker.rules.page_trust` what its word counts for, `worker.rules.policy` what an
-answer makes of an order. Each order is written by the version it had before the page was asked for, so that a page
-never comes between an order and a step, a hint or a person.
+The rules are pure: `worker.rules.page_search` says which page, `worker.rules.page_trust` what its
+word counts for, `worker.rules.policy` what an answer makes of an order. Each order is written by
+the version it had before the page was asked for, so that a page never comes between an order and a
+step, a hint or a person.
 """
 
 import logging
@@ -18,8 +20,8 @@ from worker.rules import page_trust
 from worker.rules.answers import Answer, Blocked, Unavailable, Unknown
 from worker.rules.page_search import ENOUGH, Listing, Waiting
 from worker.rules.policy import READ, Call, Policy, Step
-from worker.turns.executor import log_step, say_pages_off
 from worker.turns.lane_question import Questions
+from worker.turns.step_log import log_step, say_pages_off
 
 Lane = tuple[str, str | None]
 log = logging.getLogger("countersign.pages")
@@ -30,7 +32,10 @@ PAGING = 300.0
 
 
 class Rechecks:
-    """Answers for pending orders by pages. Safe on any number of threads and processes: one page at a time per lane."""
+    """Answers for pending orders by pages.
+
+    Safe on any number of threads and processes: one page at a time per lane.
+    """
 
     def __init__(
         self,
@@ -47,7 +52,10 @@ class Rechecks:
         self.jitter = jitter
 
     def turn(self, supplier: str, account: str | None) -> str:
-        """The turn of a page, as the dispatcher gave it; returns what came of it. Raises `redis.RedisError`."""
+        """The turn of a page, as the dispatcher gave it; returns what came of it.
+
+        Raises `redis.RedisError`.
+        """
         lane, survey = (supplier, account), self.pages.survey(supplier, account)
         number = survey.listing.choose(survey.waiting, survey.now)
         if number is None:
@@ -66,11 +74,21 @@ class Rechecks:
         """Everything that follows from a page that was asked for at `at`."""
         if not isinstance(answer, dict):
             now = self.pages.ledger.time()
-            listing = survey.listing.failed(now) if _in_trouble(answer) else survey.listing.useless(now)
+            listing = (
+                survey.listing.failed(now) if _in_trouble(answer) else survey.listing.useless(now)
+            )
             self._learn(lane, listing, now + LOOK_AGAIN, now)
             return "no_answer"
-        dates = [said.created_at.timestamp() for said in answer.values() if getattr(said, "created_at", None)]
-        missing = [one.order_id for one in survey.waiting if one.wanted(at) and _missing(one, answer, dates)]
+        dates = [
+            said.created_at.timestamp()
+            for said in answer.values()
+            if getattr(said, "created_at", None)
+        ]
+        missing = [
+            one.order_id
+            for one in survey.waiting
+            if one.wanted(at) and _missing(one, answer, dates)
+        ]
         ours, now = self.pages.shown(*lane, [*answer, *missing])
         for order in ours:
             if page_trust.denied(order, answer.get(order.order_id), at):
@@ -103,25 +121,35 @@ class Rechecks:
                 self._apply(order, said, verdict, at, now)
         return answered, ends
 
-    def _apply(self, order: Order, said: Answer | None, verdict: str, at: float, now: float) -> None:
+    def _apply(
+        self, order: Order, said: Answer | None, verdict: str, at: float, now: float
+    ) -> None:
         if said is None or verdict == page_trust.CHECK:
             word = page_trust.word_of(said)
             step = Step(order=replace(order, page_says=word, due_at=now), event=f"page_says_{word}")
         else:
-            step = self.policies[order.supplier].decide(order, Call(kind=READ, at=at), said, now, self.jitter())
+            step = self.policies[order.supplier].decide(
+                order, Call(kind=READ, at=at), said, now, self.jitter()
+            )
         log_step(step, "page", said, self.pages.ledger.write(order, step))
 
     def _deny(self, lane: Lane, order: Order, said: Answer, now: float) -> None:
-        note = f"{order.order_id}: a page says {page_trust.word_of(said)}, it was {order.state} before"
+        note = (
+            f"{order.order_id}: a page says {page_trust.word_of(said)}, it was {order.state} before"
+        )
         if self.pages.learn(*lane, None, next_from=now, denied=note):
             say_pages_off(*lane, note)
 
-    def _learn(self, lane: Lane, listing: Listing, next_from: float, now: float, *, paging: bool = False) -> None:
+    def _learn(
+        self, lane: Lane, listing: Listing, next_from: float, now: float, *, paging: bool = False
+    ) -> None:
         """Re-checks wait for pages while these answer for enough, and for none while they rest."""
         if listing.resting(now):
             self.pages.learn(*lane, listing, next_from=listing.rest_until, paging_until=now)
         else:
-            self.pages.learn(*lane, listing, next_from=next_from, paging_until=now + PAGING if paging else None)
+            self.pages.learn(
+                *lane, listing, next_from=next_from, paging_until=now + PAGING if paging else None
+            )
 
 
 def _missing(one: Waiting, answer: dict[str, Answer], dates: list[float]) -> bool:
@@ -132,7 +160,11 @@ def _missing(one: Waiting, answer: dict[str, Answer], dates: list[float]) -> boo
 def _in_trouble(answer: Answer) -> bool:
     """The lane's trouble, which says nothing of its pages."""
     outage = isinstance(answer, Unknown) and answer.outage
-    return outage or isinstance(answer, Unavailable) or (isinstance(answer, Blocked) and answer.cause == "rate_limited")
+    return (
+        outage
+        or isinstance(answer, Unavailable)
+        or (isinstance(answer, Blocked) and answer.cause == "rate_limited")
+    )
 
 
 def _log(event: str, lane: Lane, **more: int) -> None:

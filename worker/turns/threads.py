@@ -20,16 +20,23 @@ log = logging.getLogger("countersign.step")
 
 
 class Threads:
-    """Runs steps and pages of both suppliers. `share`: threads of this process that each may hold at once."""
+    """Runs steps and pages of both suppliers.
+
+    `share`: threads of this process that each may hold at once.
+    """
 
     def __init__(self, executor: Executor, share: int, rechecks: Rechecks) -> None:
         self.executor = executor
         self.rechecks = rechecks
-        self._shares = {supplier: threading.BoundedSemaphore(share) for supplier in executor.policies}
+        self._shares = {
+            supplier: threading.BoundedSemaphore(share) for supplier in executor.policies
+        }
         self._pool = ThreadPoolExecutor(share * len(self._shares), thread_name_prefix="step")
 
     def step(self, supplier: str, order_id: str) -> str:
-        """One step in the caller's thread; `no_thread` when the supplier has its share, and the bell rings again."""
+        """One step in the caller's thread; `no_thread` when the supplier has its share, and the
+        bell rings again.
+        """
         if not self._shares[supplier].acquire(blocking=False):
             return "no_thread"
         try:
@@ -40,15 +47,19 @@ class Threads:
     def start(self, supplier: str, order_id: str) -> bool:
         """One step beside the caller; False when the supplier has its share.
 
-        Whatever goes wrong here, the order is in the ledger and the dispatcher finds it. The pool's threads are waited
-        for when the process ends, so a stopping worker finishes its calls.
+        Whatever goes wrong here, the order is in the ledger and the dispatcher finds it. The pool's
+        threads are waited for when the process ends, so a stopping worker finishes its calls.
         """
         turn = partial(self.executor.step, supplier, order_id)
         free = self._shares[supplier].acquire(blocking=False)
-        return free and self._beside(supplier, turn, "step", {"supplier": supplier, "order_id": order_id})
+        return free and self._beside(
+            supplier, turn, "step", {"supplier": supplier, "order_id": order_id}
+        )
 
     def accept(self, order: Order, details: str | None) -> Opened:
-        """Opens an order, and makes its first step beside the caller when the supplier has a thread to spare."""
+        """Opens an order, and makes its first step beside the caller when the supplier has a thread
+        to spare.
+        """
         supplier = order.supplier
         if not self._shares[supplier].acquire(blocking=False):
             return self.executor.ledger.open(order, details)
@@ -63,12 +74,18 @@ class Threads:
         return opened
 
     def page(self, supplier: str, account: str | None) -> bool:
-        """The turn of a page beside the caller; False as above: its reservation then ends, and its turn comes again."""
+        """The turn of a page beside the caller; False as above: its reservation then ends, and its
+        turn comes again.
+        """
         turn = partial(self.rechecks.turn, supplier, account)
         free = self._shares[supplier].acquire(blocking=False)
-        return free and self._beside(supplier, turn, "page", {"supplier": supplier, "account": account})
+        return free and self._beside(
+            supplier, turn, "page", {"supplier": supplier, "account": account}
+        )
 
-    def _beside(self, supplier: str, turn: Callable[[], object], name: str, fields: Mapping[str, str | None]) -> bool:
+    def _beside(
+        self, supplier: str, turn: Callable[[], object], name: str, fields: Mapping[str, str | None]
+    ) -> bool:
         """In a thread of the pool, which gives back the share that the caller took."""
         share = self._shares[supplier]
         try:

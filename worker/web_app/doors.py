@@ -1,7 +1,8 @@
 """What the doors do with a message: check it, and ring, open, withdraw, prove or acknowledge.
 
-A message that is unreadable, invalid or conflicting is kept whole as a dead letter with the offending field; nothing
-here raises for bad input. `redis.RedisError` passes through: the task then leaves the message with the broker.
+A message that is unreadable, invalid or conflicting is kept whole as a dead letter with the
+offending field; nothing here raises for bad input. `redis.RedisError` passes through: the task then
+leaves the message with the broker.
 """
 
 import json
@@ -32,7 +33,9 @@ _SCHEMAS = {door: schema() for door, schema in DOORS.items()}
 
 
 class Refused(Exception):  # noqa: N818 - it reads as what happened
-    """A message that is kept as a dead letter instead of being obeyed: its reason, and the field at fault."""
+    """A message that is kept as a dead letter instead of being obeyed: its reason, and the field at
+    fault.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
@@ -52,7 +55,9 @@ class Doors:
         executor: Executor,
         accept: Callable[[Order, str | None], Opened] | None = None,
     ) -> None:
-        """`accept` opens an order and begins its first step; by default that is left to the dispatcher."""
+        """`accept` opens an order and begins its first step; by default that is left to the
+        dispatcher.
+        """
         self.settings = settings
         self.ledger = ledger
         self.messages = messages
@@ -74,16 +79,24 @@ class Doors:
         except Exception as error:
             # Whatever it was, the message must not be lost with it.
             log.exception("door_failed", extra={"fields": {"door": door}})
-            return self.refuse(Refused("invalid_message", f"message: {type(error).__name__}"), door, args, kwargs)
+            return self.refuse(
+                Refused("invalid_message", f"message: {type(error).__name__}"), door, args, kwargs
+            )
 
     def check_in(self, request: dict[str, Any]) -> str:
-        """Accepts an order for a person at a terminal: the same checks, the fault said at once instead of kept."""
+        """Accepts an order for a person at a terminal: the same checks, the fault said at once
+        instead of kept.
+        """
         try:
             order = self._requested(load("orders.confirm", request))
         except Refused as refusal:
             return f"refused: {refusal.detail}"
         opened = self.ledger.open(order)
-        return f"refused: {_conflict(opened.differs)}" if opened.result == "conflict" else opened.result
+        return (
+            f"refused: {_conflict(opened.differs)}"
+            if opened.result == "conflict"
+            else opened.result
+        )
 
     def withdraw_now(self, request: dict[str, Any]) -> str:
         """Withdraws for a person at a terminal."""
@@ -92,8 +105,11 @@ class Doors:
         except Refused as refusal:
             return f"refused: {refusal.detail}"
 
-    def refuse(self, refusal: Refused, door: str, args: Any, kwargs: Any, *, raw: str | None = None) -> str:
-        """Keeps a message as a dead letter, whole; the values of fields that the door does not know are masked.
+    def refuse(
+        self, refusal: Refused, door: str, args: Any, kwargs: Any, *, raw: str | None = None
+    ) -> str:
+        """Keeps a message as a dead letter, whole; the values of fields that the door does not know
+        are masked.
 
         `raw`: the bytes of one that cannot be read, in base64.
         """
@@ -129,7 +145,9 @@ class Doors:
         if created is not None and created > now:
             now = self.ledger.time()
         if created is not None and created > now + AHEAD.total_seconds():
-            raise Refused("invalid_message", f"created_at: More than {AHEAD.seconds} seconds ahead.")
+            raise Refused(
+                "invalid_message", f"created_at: More than {AHEAD.seconds} seconds ahead."
+            )
         created = None if created is None else min(created, now)
         within = self.ledger.policies[supplier].rules.confirm_within
         return Order(
@@ -151,7 +169,9 @@ class Doors:
 
     def _hint(self, supplier: str, order_id: str) -> str:
         result = self.ledger.hint(supplier, order_id)
-        log.info("hint", extra={"fields": {"supplier": supplier, "order_id": order_id, "result": result}})
+        log.info(
+            "hint", extra={"fields": {"supplier": supplier, "order_id": order_id, "result": result}}
+        )
         return result
 
     def _orders_withdraw(self, data: dict[str, Any]) -> str:
@@ -183,7 +203,11 @@ class Doors:
 
     def _proof(self, order_id: str, answer: Answer | None) -> None:
         step = answer and self.executor.merge("logitrail", order_id, Call(kind=NOTICE), answer)
-        fields = {"supplier": "logitrail", "order_id": order_id, "did": step.event if step else "ignored"}
+        fields = {
+            "supplier": "logitrail",
+            "order_id": order_id,
+            "did": step.event if step else "ignored",
+        }
         log.info("webhook", extra={"fields": fields})
 
     def _outcomes_acknowledge(self, data: dict[str, Any]) -> str:
@@ -199,7 +223,9 @@ def load(door: str, kwargs: Any) -> dict[str, Any]:
         try:
             json.dumps({name: value}, default=str, ensure_ascii=False).encode()
         except (UnicodeError, RecursionError):
-            raise Refused("invalid_message", f"{name}: Not valid Unicode text, or nested too deep.") from None
+            raise Refused(
+                "invalid_message", f"{name}: Not valid Unicode text, or nested too deep."
+            ) from None
     try:
         data: dict[str, Any] = _SCHEMAS[door].load(kwargs)
     except ValidationError as error:
@@ -213,14 +239,26 @@ def _conflict(differs: str) -> str:
 
 def _payload_error(error: ValidationError) -> str:
     text = first_error(error)
-    return f"payload: {text.removeprefix('message: ')}" if text.startswith("message: ") else f"payload.{text}"
+    return (
+        f"payload: {text.removeprefix('message: ')}"
+        if text.startswith("message: ")
+        else f"payload.{text}"
+    )
 
 
 def _named(kwargs: dict[str, Any]) -> dict[str, str]:
     """The order that a refused message spoke of, as far as it can be told."""
     names = {name: kwargs.get(name) for name in ("supplier", "order_id", "reference")}
-    named = {name: value for name, value in names.items() if isinstance(value, str) and 0 < len(value) <= 255}
-    return named if named.get("supplier") in SUPPLIERS else {k: v for k, v in named.items() if k == "reference"}
+    named = {
+        name: value
+        for name, value in names.items()
+        if isinstance(value, str) and 0 < len(value) <= 255
+    }
+    return (
+        named
+        if named.get("supplier") in SUPPLIERS
+        else {k: v for k, v in named.items() if k == "reference"}
+    )
 
 
 def _json(document: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """Tells the web app, at least once: a Celery task by name, a signed POST, or both.
 
-Nothing leaves before what it reports is surely on disk: every write is synced, or two seconds have passed, in which the
-server syncs by itself (what a restart forgot is not there any more to be told). WAITAOF is not asked: under `everysec`,
-Valkey 9.1 was seen to answer before its fdatasync (docs/durability.md).
+Nothing leaves before what it reports is surely on disk: every write is synced, or two seconds have
+passed, in which the server syncs by itself (what a restart forgot is not there any more to be
+told). WAITAOF is not asked: under `everysec`, Valkey 9.1 was seen to answer before its fdatasync
+(docs/durability.md).
 """
 
 import json
@@ -22,6 +23,10 @@ from worker.suppliers.http import Gate, Http, Reply
 
 log = logging.getLogger("countersign.outcomes")
 BATCH = 100
+IDLE_WAIT = 0.25
+"""Seconds between two rounds when nothing is due."""
+PRESSED_WAIT = 0.02
+"""Seconds between two rounds when more is due: many together cost less than one by one."""
 HOLD = 30.0
 """Seconds that a delivery in hand is kept from other workers; longer than a POST can take."""
 SYNC_AGE = 2.0
@@ -30,11 +35,16 @@ POSTS_AT_ONCE = 8
 LOOK = 1.0
 """Seconds between two looks at the backlog."""
 BACKLOG = 100
-"""Messages that wait in its queue or in ours above which nothing is repeated: copies would only feed an overload."""
+"""Messages that wait in its queue or in ours above which nothing is repeated: copies would only
+feed an overload.
+"""
 
 
 class Poster:
-    """POSTs an outcome with the Standard Webhooks headers; True on a 2xx. Raises `ValueError` on a bad secret."""
+    """POSTs an outcome with the Standard Webhooks headers; True on a 2xx.
+
+    Raises `ValueError` on a bad secret.
+    """
 
     def __init__(self, url: str, secret: str) -> None:
         self.url = url
@@ -58,7 +68,8 @@ class Poster:
 
 
 class Teller:
-    """Delivers what is due. `publish` sends Celery tasks, all or none; `post` a POST; None where not configured.
+    """Delivers what is due. `publish` sends Celery tasks, all or none; `post` a POST; None where
+    not configured.
 
     `backlog` tells how many messages wait, outcomes or receipts.
     """
@@ -82,20 +93,35 @@ class Teller:
         self._posts: set[Future[None]] = set()
 
     def round(self) -> int:
-        """Takes what is due on every channel and sends it; returns how many were taken. A POST that hangs is not waited
-        for: others go on beside it."""
+        """Takes what is due on every channel and sends it; returns how many were taken. A POST that
+        hangs is not waited for: others go on beside it.
+        """
         min_age = 0.0 if self.outbox.scripts.server.synced else SYNC_AGE
         self.pressed = False
-        taken = [delivery for channel in self.outbox.channels for delivery in self._take(channel, min_age)]
+        taken = [
+            delivery
+            for channel in self.outbox.channels
+            for delivery in self._take(channel, min_age)
+        ]
         if not taken:
             return 0
         boundaries.reach(boundaries.OUTCOME_TAKEN)
-        for (channel, _), group in groupby(taken, lambda delivery: (delivery.channel, delivery.room)):
+        for (channel, _), group in groupby(
+            taken, lambda delivery: (delivery.channel, delivery.room)
+        ):
             if channel == "task":
                 self._guarded(self._send_tasks, *group)
             else:
-                self._posts |= {self._pool.submit(self._guarded, self._send_post, delivery) for delivery in group}
+                self._posts |= {
+                    self._pool.submit(self._guarded, self._send_post, delivery)
+                    for delivery in group
+                }
         return len(taken)
+
+    def turn(self) -> float:
+        """One round; returns the seconds to wait. It waits less while more outcomes are due."""
+        self.round()
+        return PRESSED_WAIT if self.pressed else IDLE_WAIT
 
     def wait(self) -> None:
         """Until every POST in hand is done."""
@@ -144,4 +170,8 @@ class Teller:
 
 def _not_taken(delivery: Delivery, became: str) -> None:
     fields = {"id": delivery.body["id"], "tries": delivery.tries, "result": became}
-    log.log(logging.ERROR if became == "undeliverable" else logging.WARNING, "outcome", extra={"fields": fields})
+    log.log(
+        logging.ERROR if became == "undeliverable" else logging.WARNING,
+        "outcome",
+        extra={"fields": fields},
+    )

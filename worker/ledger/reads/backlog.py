@@ -1,4 +1,6 @@
-"""Reads what a forecast needs, bounded: the nearest orders of a lane one by one, the others by their number."""
+"""Reads what a forecast needs, bounded: the nearest orders of a lane one by one, the others by
+their number.
+"""
 
 from decimal import Decimal
 from typing import Any
@@ -9,11 +11,15 @@ from worker.rules.forecast import ONCE, Lane, Recheck, Waiting
 from worker.rules.shortfall import Unpaid
 
 NEAREST = 2000
-"""Orders of a kind that are read one by one in a lane: at 50 calls a minute, forty minutes and more."""
+"""Orders of a kind that are read one by one in a lane: at 50 calls a minute, forty minutes and
+more.
+"""
 GROUPS = 500
 """Steps into which the deadlines of the others are divided; a day has steps of three minutes."""
 RECHECKS = 500
-"""Re-checks that are read: at half an hour between two of one order they take the tenth of 160 calls a minute."""
+"""Re-checks that are read: at half an hour between two of one order they take the tenth of 160
+calls a minute.
+"""
 
 
 class Backlog:
@@ -25,10 +31,21 @@ class Backlog:
         self.groups = groups
 
     def lane(self, supplier: str, account: str | None) -> tuple[Lane, float]:
-        """One lane, and the ledger's time of this view of it. A supplier without deadlines has nothing to miss."""
-        rules, per_minute = self.ledger.policies[supplier].rules, self.ledger.limits[supplier].calls_per_minute
+        """One lane, and the ledger's time of this view of it.
+
+        A supplier without deadlines has nothing to miss.
+        """
+        rules, per_minute = (
+            self.ledger.policies[supplier].rules,
+            self.ledger.limits[supplier].calls_per_minute,
+        )
         seen = self.ledger.scripts.run(
-            "backlog", supplier, lane=keys.lane(account), limit=self.nearest, groups=self.groups, rechecks=RECHECKS
+            "backlog",
+            supplier,
+            lane=keys.lane(account),
+            limit=self.nearest,
+            groups=self.groups,
+            rechecks=RECHECKS,
         )
         waiting = [Waiting(last_safe=float(rank)) for rank in seen["confirms"]]
         waiting += [Waiting(last_safe=float(rank), count=count) for rank, count in seen["groups"]]
@@ -40,7 +57,8 @@ class Backlog:
             spent=[float(free_at) for free_at in seen["spent"]],
             waiting=waiting if rules.confirm_within is not None else (),
             rechecks=[
-                Recheck(due_at=float(due), snoozes=int(more[0]) if more else ONCE) for due, *more in seen["rechecks"]
+                Recheck(due_at=float(due), snoozes=int(more[0]) if more else ONCE)
+                for due, *more in seen["rechecks"]
             ],
             schedule=rules.recheck,
             picks=int(seen.get("picks", 0)),
@@ -65,7 +83,9 @@ def _waiting(row: list[Any], settle: float) -> Waiting:
     if kind == "confirm":
         return Waiting(last_safe=float(rank), due_at=float(due))
     sent = max(float(send_by), float(suspect_at))
-    return Waiting(last_safe=float(rank), due_at=float(due), settled_at=sent + settle if sent else 0.0)
+    return Waiting(
+        last_safe=float(rank), due_at=float(due), settled_at=sent + settle if sent else 0.0
+    )
 
 
 def _held_until(seen: dict[str, Any]) -> float | None:

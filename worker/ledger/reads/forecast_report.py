@@ -1,4 +1,6 @@
-"""What `orders stats`, `orders forecast` and the metrics say of the future: the backlog put through the forecast."""
+"""What `orders stats`, `orders forecast` and the metrics say of the future: the backlog put through
+the forecast.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -33,7 +35,9 @@ class Foresight:
         money, complete = self._money()
         return {
             "predicted_misses": sum(lane["predicted_misses"] for lane in lanes.values()),
-            "predicted_misses_if_pending": sum(lane["predicted_misses_if_pending"] for lane in lanes.values()),
+            "predicted_misses_if_pending": sum(
+                lane["predicted_misses_if_pending"] for lane in lanes.values()
+            ),
             "first_miss_at": min(firsts, default=None),
             "lanes": lanes,
             "money": money,
@@ -73,10 +77,15 @@ class Foresight:
         self, supplier: str, account: str | None, letters: list[Unpaid]
     ) -> tuple[list[dict[str, Any]], bool]:
         known = self.funds.balances(supplier, account)
-        told = {currency: one.amount for currency, one in known.items() if not one.doubted and one.amount >= 0}
+        told = {
+            currency: one.amount
+            for currency, one in known.items()
+            if not one.doubted and one.amount >= 0
+        }
         waiting = self.funds.waiting(supplier, account) if told else ()
         wants = (
-            Unpaid(last_safe=want.last_safe, amount=want.amount, currency=want.currency, waits=True) for want in waiting
+            Unpaid(last_safe=want.last_safe, amount=want.amount, currency=want.currency, waits=True)
+            for want in waiting
         )
         per_minute, now = self.ledger.limits[supplier].calls_per_minute, self.ledger.time()
         found = shortfalls((*letters, *wants), told, per_minute, WINDOW, now)

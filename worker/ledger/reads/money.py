@@ -15,7 +15,9 @@ from worker.rules.policy import SEND_WINDOW
 REASON = "insufficient_balance"
 PAGE = 500
 NEAREST = 10_000
-"""Waiting orders of a supplier that are looked at: at 50 calls a minute, more than three hours of them."""
+"""Waiting orders of a supplier that are looked at: at 50 calls a minute, more than three hours of
+them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +59,48 @@ class FundsViews:
         return int(self.client.zcard(self.scripts.key(supplier, "letters", REASON)))
 
     def letters(self, supplier: str, account: str | None) -> list[Want]:
-        """A lane's letters that can still be confirmed in time and say what they cost, earliest deadline first."""
+        """A lane's letters that can still be confirmed in time and say what they cost, earliest
+        deadline first.
+        """
         policy, now = self.ledger.policies[supplier], self.ledger.time()
         found = []
-        for order in self._orders(supplier, self.client.zrange(self.scripts.key(supplier, "letters", REASON), 0, -1)):
+        for order in self._orders(
+            supplier, self.client.zrange(self.scripts.key(supplier, "letters", REASON), 0, -1)
+        ):
             last_safe = policy.last_safe_moment(order)
             if order.account == account and last_safe and last_safe - SEND_WINDOW > now:
                 found += _want(order, last_safe)
         return sorted(found, key=lambda want: want.last_safe)
 
     def waiting(self, supplier: str, account: str | None) -> Iterator[Want]:
-        """A lane's orders that wait for their confirm and say what they cost, the nearest deadlines first."""
-        rows = merge(*(self._rows(supplier, name) for name in ("warned", "deadlines")), key=lambda row: row[1])
+        """A lane's orders that wait for their confirm and say what they cost, the nearest deadlines
+        first.
+        """
+        rows = merge(
+            *(self._rows(supplier, name) for name in ("warned", "deadlines")),
+            key=lambda row: row[1],
+        )
         nearest = islice(rows, self.nearest)
         while page := list(islice(nearest, PAGE)):
             pipe = self.client.pipeline(transaction=False)
             for order_id, _ in page:
-                pipe.hmget(self.scripts.key(supplier, "order", order_id), "account", "state", "amount", "currency")
-            for (order_id, last_safe), (of, state, amount, currency) in zip(page, pipe.execute(), strict=True):
+                pipe.hmget(
+                    self.scripts.key(supplier, "order", order_id),
+                    "account",
+                    "state",
+                    "amount",
+                    "currency",
+                )
+            for (order_id, last_safe), (of, state, amount, currency) in zip(
+                page, pipe.execute(), strict=True
+            ):
                 if of == account and state == "accepted" and amount and currency:
-                    yield Want(order_id=order_id, last_safe=last_safe, amount=Decimal(amount), currency=currency)
+                    yield Want(
+                        order_id=order_id,
+                        last_safe=last_safe,
+                        amount=Decimal(amount),
+                        currency=currency,
+                    )
 
     def more_wait(self, supplier: str) -> bool:
         """Whether orders of a supplier wait that `waiting` does not look at."""

@@ -73,7 +73,9 @@ class Views:
         if not self.ledger.channels:
             return None
         member = f"{order.order_id}|{order.sequence}"
-        boxes = [self.scripts.key(order.supplier, "outbox", channel) for channel in self.ledger.channels]
+        boxes = [
+            self.scripts.key(order.supplier, "outbox", channel) for channel in self.ledger.channels
+        ]
         boxes.append(self.scripts.key(order.supplier, "letters", "outcome_undeliverable"))
         return all(self.client.zscore(box, member) is None for box in boxes)
 
@@ -89,21 +91,37 @@ class Views:
         records = [self.order(room, order_id) for _, room, order_id in found[:limit]]
         return [record for record in records if record is not None]
 
-    def letters(self, reason: str | None = None, supplier: str | None = None) -> list[dict[str, Any]]:
+    def letters(
+        self, reason: str | None = None, supplier: str | None = None
+    ) -> list[dict[str, Any]]:
         """Dead letters of every kind, oldest first."""
         rooms = [supplier] if supplier else [*self.suppliers, MESSAGES]
         rows = []
         for room in rooms:
             for name in [reason] if reason else REASONS:
-                members = self.client.zrange(self.scripts.key(room, "letters", name), 0, -1, withscores=True)
-                rows += [(since, self._letter(room, member, name, since)) for member, since in members]
+                members = self.client.zrange(
+                    self.scripts.key(room, "letters", name), 0, -1, withscores=True
+                )
+                rows += [
+                    (since, self._letter(room, member, name, since)) for member, since in members
+                ]
         return [row for _, row in sorted(rows, key=lambda pair: pair[0]) if row]
 
     def _letter(self, room: str, member: str, reason: str, since: float) -> dict[str, Any]:
-        head = {"reason": reason, "since": iso(since), "deadline_at": None, "amount": None, "currency": None}
+        head = {
+            "reason": reason,
+            "since": iso(since),
+            "deadline_at": None,
+            "amount": None,
+            "currency": None,
+        }
         if reason == "outcome_undeliverable":
             order_id, _, sequence = member.rpartition("|")
-            return {"key": f"outcome/{outcome_id(room, order_id, sequence)}", **head, "detail": None}
+            return {
+                "key": f"outcome/{outcome_id(room, order_id, sequence)}",
+                **head,
+                "detail": None,
+            }
         if room == MESSAGES:
             return self.message(member)
         order = self.order(room, member)
@@ -145,35 +163,56 @@ class Views:
         }
 
     def counts(self) -> dict[str, Any]:
-        """States, letters and lanes: the sizes of the indexes themselves, so they are always exact."""
-        states = {name: sum(self._size(room, "state", name) for room in self.suppliers) for name in STATES}
+        """States, letters and lanes: the sizes of the indexes themselves, so they are always
+        exact.
+        """
+        states = {
+            name: sum(self._size(room, "state", name) for room in self.suppliers) for name in STATES
+        }
         rooms = (*self.suppliers, MESSAGES)
-        letters = {name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS}
+        letters = {
+            name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS
+        }
         now = self.ledger.time()
         lanes = {keys.lane_name(*lane): self.lane(*lane, now) for lane in self.lanes}
         return {
             "states": states,
             "dead_letters": {name: count for name, count in letters.items() if count},
-            "lanes": {name: {field: lane[field] for field in LANE_KEYS} for name, lane in lanes.items()},
+            "lanes": {
+                name: {field: lane[field] for field in LANE_KEYS} for name, lane in lanes.items()
+            },
         }
 
     def forecast(self) -> dict[str, Any]:
         """`orders forecast`: what will be lost at the present budget, and for want of money."""
-        return {"minimum_slack_seconds": self._minimum_slack(self.ledger.time()), **self.foresight.report()}
+        return {
+            "minimum_slack_seconds": self._minimum_slack(self.ledger.time()),
+            **self.foresight.report(),
+        }
 
     def lane(self, supplier: str, account: str | None, now: float) -> dict[str, Any]:
-        """One lane: its hold, its budget, what waits in it, and whether pages of the supplier's list are used."""
+        """One lane: its hold, its budget, what waits in it, and whether pages of the supplier's
+        list are used.
+        """
         name = keys.lane(account)
         lane: Mapping[str, str] = self.client.hgetall(self.scripts.key(supplier, "lane", name))
         per_minute = self.ledger.limits[supplier].calls_per_minute
         spent = self.client.zcount(self.scripts.key(supplier, "calls", name), f"({now}", "+inf")
         waiting = self.client.zcount(self.scripts.key(supplier, "due", name), f"({now}", "+inf")
-        leased = self.client.zrangebyscore(self.scripts.key(supplier, "leases", name), f"({now}", "+inf")
+        leased = self.client.zrangebyscore(
+            self.scripts.key(supplier, "leases", name), f"({now}", "+inf"
+        )
         orders = [member for member in leased if member[0] != "|"]
         places = [self.scripts.key(supplier, place, name) for place in ("reserved", "dying")]
-        rung = [member for place in places for member in self.client.zrangebyscore(place, f"({now}", "+inf")]
+        rung = [
+            member
+            for place in places
+            for member in self.client.zrangebyscore(place, f"({now}", "+inf")
+        ]
         reserved = len([member for member in rung if member[0] != "|"])
-        ready = sum(self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck"))
+        ready = sum(
+            self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck")
+        )
         overdue = self.client.zcount(self.scripts.key(supplier, "due", name), "-inf", now)
         return {
             "held": "held" in lane,
@@ -185,7 +224,11 @@ class Views:
             "calls_per_minute": per_minute,
             "calls_left": None if not per_minute else max(per_minute - spent, 0),
             "balances": {
-                currency: {"amount": f"{one.amount:f}", "asked_at": iso(one.asked_at), "doubted": one.doubted}
+                currency: {
+                    "amount": f"{one.amount:f}",
+                    "asked_at": iso(one.asked_at),
+                    "doubted": one.doubted,
+                }
                 for currency, one in self.funds.balances(supplier, account).items()
             },
             "waiting": max(waiting - len(orders) - reserved, 0),
@@ -196,8 +239,14 @@ class Views:
         }
 
     def _minimum_slack(self, now: float) -> float | None:
-        """Seconds to the nearest last safe moment; below 0 for an order that is past it and not dead yet."""
-        indexes = [self.scripts.key(room, name) for room in self.suppliers for name in ("deadlines", "warned")]
+        """Seconds to the nearest last safe moment; below 0 for an order that is past it and not
+        dead yet.
+        """
+        indexes = [
+            self.scripts.key(room, name)
+            for room in self.suppliers
+            for name in ("deadlines", "warned")
+        ]
         heads = [self.client.zrange(index, 0, 0, withscores=True) for index in indexes]
         return min((score - now for head in heads for _, score in head), default=None)
 
