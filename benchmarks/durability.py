@@ -18,7 +18,8 @@ from schemas.order import Order
 from worker.ledger import Ledger
 from worker.ledger.ledger import Limits
 from worker.ledger.script_runner import Scripts
-from worker.rules.policy import Policy, Rules
+from worker.rules.policy import Policy
+from worker.rules.words import Rules
 from worker.servers import connect
 
 RUNS = 5

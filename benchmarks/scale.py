@@ -29,7 +29,8 @@ from worker.ledger.ledger import PROMOTE, Limits
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts
 from worker.rules.answers import Confirmed, Line
-from worker.rules.policy import Policy, Rules
+from worker.rules.policy import Policy
+from worker.rules.words import Rules
 from worker.servers import connect
 from worker.turns.dispatcher import BATCH
 from worker.turns.executor import Executor

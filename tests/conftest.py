@@ -21,7 +21,8 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
-from worker.rules.policy import Policy, Rules, Step
+from worker.rules.policy import Policy
+from worker.rules.words import Rules, Step
 from worker.servers import connect
 
 START = 1_800_000_000.0
@@ -227,7 +228,7 @@ def recount(
             i: o.letter_at for i, o in orders.items() if o.letter == reason
         }
     waiting = {i: o for i, o in orders.items() if o.state in ("accepted", "submitted")}
-    last = {i: policy.last_safe_moment(o) for i, o in waiting.items()}
+    last = {i: policy.times.last_safe_moment(o) for i, o in waiting.items()}
     unwarned, warned = members(ledger, room, "deadlines"), members(ledger, room, "warned")
     assert {**unwarned, **warned} == {i: at for i, at in last.items() if at is not None}
     assert not set(unwarned) & set(warned)

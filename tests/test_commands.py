@@ -35,7 +35,8 @@ from worker.ledger.reads.backlog import Backlog
 from worker.ledger.reads.money import FundsViews
 from worker.ledger.reads.views import Views
 from worker.rules.answers import Rejected
-from worker.rules.policy import CONFIRM, Call, Policy, Rules, Step
+from worker.rules.policy import Policy
+from worker.rules.words import CONFIRM, Call, Rules, Step
 from worker.service import Service, connect, service
 from worker.settings import load
 

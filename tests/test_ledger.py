@@ -25,7 +25,7 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.rules.policy import CONFIRM, NOTICE, READ, SEND_WINDOW, Call, Step
+from worker.rules.words import CONFIRM, NOTICE, READ, SEND_WINDOW, Call, Step
 
 LAST = START - 3600 + 86400 - 30
 LEASE = 50 + LEASE_MARGIN

@@ -15,8 +15,8 @@ from worker.ledger.reads.money import FundsViews
 from worker.ledger.reads.views import Views
 from worker.rules.answers import Blocked, Pending, Rejected, Unavailable, Unknown
 from worker.rules.forecast import ONCE, Recheck, Waiting, foresee
-from worker.rules.policy import CONFIRM, Call
 from worker.rules.shortfall import Unpaid
+from worker.rules.words import CONFIRM, Call
 
 LAST = START - 3600 + 86400 - 30
 

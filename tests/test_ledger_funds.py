@@ -21,7 +21,7 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
+from worker.rules.words import CONFIRM, SEND_WINDOW, Call
 
 POOR = Rejected("insufficient_balance")
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))

@@ -14,7 +14,7 @@ from worker.ledger.reads.money import FundsViews
 from worker.rules import interventions
 from worker.rules.answers import Confirmed, Created, Line, Pending, Rejected, Unknown
 from worker.rules.funds import payable
-from worker.rules.policy import CONFIRM
+from worker.rules.words import CONFIRM
 
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))
 POOR = Rejected("insufficient_balance")

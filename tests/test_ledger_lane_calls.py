@@ -10,7 +10,7 @@ from worker.ledger.ledger import WAY
 from worker.ledger.reads.views import Views
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown
-from worker.rules.policy import SEND_WINDOW
+from worker.rules.words import SEND_WINDOW
 from worker.turns.lane_question import Questions
 
 KEY = Blocked("unauthorized")

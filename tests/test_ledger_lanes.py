@@ -20,7 +20,7 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.rules.policy import CONFIRM, SEND_WINDOW, Call
+from worker.rules.words import CONFIRM, SEND_WINDOW, Call
 
 LAST = START - 3600 + 86400 - 30
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))

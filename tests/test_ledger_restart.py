@@ -18,7 +18,7 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.rules.policy import CONFIRM, READ, Call, Step
+from worker.rules.words import CONFIRM, READ, Call, Step
 
 LAST = START - 3600 + 86400 - 30
 SETTLE = 40

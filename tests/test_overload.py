@@ -18,7 +18,8 @@ from virtual_lane import Supplier, VirtualLane
 
 from schemas.order import Order
 from worker.ledger.ledger import WAY
-from worker.rules.policy import SEND_WINDOW, Policy
+from worker.rules.policy import Policy
+from worker.rules.words import SEND_WINDOW
 
 ORDERS = 5000
 PER_MINUTE = 50

@@ -29,7 +29,7 @@ from worker.rules.page_trust import (
     TAKE,
     TRUST,
 )
-from worker.rules.policy import READ, Call
+from worker.rules.words import READ, Call
 
 WHOLE = Confirmed((Line("1", "finished", True),))
 EMPTY_HANDED = Confirmed((Line("1", "finished", False),))
@@ -167,7 +167,7 @@ def test_a_question_that_failed_judges_nothing(policies):
     ):
         step = policies["relograde"].decide(order, Call(kind=READ, at=START), answer, START)
         assert (step.page, step.order.page_says) == (None, "finished")
-        assert policies["relograde"].waits_for(step.order) == ("recheck", 0.0)
+        assert policies["relograde"].times.waits_for(step.order) == ("recheck", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from worker.rules.answers import (
 from worker.rules.page_search import CREDIT, REST, Listing
 from worker.rules.page_search import PAGE as SIZE
 from worker.rules.page_trust import LAG, TRUST
-from worker.rules.policy import Step
+from worker.rules.words import Step
 from worker.turns.lane_question import Questions
 from worker.turns.page_turn import LOOK_AGAIN, Rechecks
 

@@ -24,17 +24,8 @@ from worker.rules.answers import (
     Unavailable,
     Unknown,
 )
-from worker.rules.policy import (
-    CONFIRM,
-    DAY,
-    HOST_STAYS,
-    NOTICE,
-    READ,
-    SEND_WINDOW,
-    Call,
-    Policy,
-    Step,
-)
+from worker.rules.policy import Policy
+from worker.rules.words import CONFIRM, DAY, HOST_STAYS, NOTICE, READ, SEND_WINDOW, Call, Step
 
 NOW = START
 RELOGRADE = Policy(rules("relograde"))
@@ -516,7 +507,7 @@ class Walk:
     def permit(self, plan):
         if plan.kind != CONFIRM:
             return self.order
-        order, last = self.order, self.policy.last_safe_moment(self.order)
+        order, last = self.order, self.policy.times.last_safe_moment(self.order)
         assert order.state in ("accepted", "submitted"), (
             "invariant 3: never in state pending, never when it has ended"
         )
@@ -524,7 +515,7 @@ class Walk:
         assert bool(self.maybe_sent) == order.unresolved
         if self.maybe_sent:
             assert order.supplier == "logitrail", "invariant 3: ask before repeat"
-            assert self.now > self.policy.settled_at(order), (
+            assert self.now > self.policy.times.settled_at(order), (
                 "invariant 3: only after the settle time"
             )
             assert not plan.details, "the question has an empty body"
@@ -1119,17 +1110,20 @@ def test_an_order_waits_by_its_last_safe_moment_or_its_time_to_give_up():
     """Confirms and questions rank by deadline, re-checks by the time until which they wait for a
     page, if they do.
     """
-    assert RELOGRADE.waits_for(relograde()) == ("confirm", LAST)
-    assert RELOGRADE.waits_for(relograde(must_ask=True)) == ("ask", LAST)
-    assert RELOGRADE.waits_for(ASKED) == ("ask", LAST)
-    assert RELOGRADE.waits_for(replace(WAITING, snoozes=0)) == ("recheck", NOW - 1)
-    assert RELOGRADE.waits_for(replace(WAITING, snoozes=2)) == ("recheck", NOW - 1 + 30 / 4)
+    assert RELOGRADE.times.waits_for(relograde()) == ("confirm", LAST)
+    assert RELOGRADE.times.waits_for(relograde(must_ask=True)) == ("ask", LAST)
+    assert RELOGRADE.times.waits_for(ASKED) == ("ask", LAST)
+    assert RELOGRADE.times.waits_for(replace(WAITING, snoozes=0)) == ("recheck", NOW - 1)
+    assert RELOGRADE.times.waits_for(replace(WAITING, snoozes=2)) == ("recheck", NOW - 1 + 30 / 4)
     for alone in ({"failures": 1}, {"incomplete": True}, {"state": "dead"}):
-        assert RELOGRADE.waits_for(replace(WAITING, snoozes=2, **alone)) == ("recheck", NOW - 1)
-    assert RELOGRADE.waits_for(replace(WAITING, page_says="finished")) == ("recheck", 0.0)
-    assert RELOGRADE.waits_for(replace(WAITING, due_at=None)) == ("recheck", 0.0)
-    assert LOGITRAIL.waits_for(logitrail()) == ("confirm", NOW - 100 + GIVE_UP)
-    assert LOGITRAIL.waits_for(logitrail(requeued_at=NOW)) == ("confirm", NOW + GIVE_UP)
+        assert RELOGRADE.times.waits_for(replace(WAITING, snoozes=2, **alone)) == (
+            "recheck",
+            NOW - 1,
+        )
+    assert RELOGRADE.times.waits_for(replace(WAITING, page_says="finished")) == ("recheck", 0.0)
+    assert RELOGRADE.times.waits_for(replace(WAITING, due_at=None)) == ("recheck", 0.0)
+    assert LOGITRAIL.times.waits_for(logitrail()) == ("confirm", NOW - 100 + GIVE_UP)
+    assert LOGITRAIL.times.waits_for(logitrail(requeued_at=NOW)) == ("confirm", NOW + GIVE_UP)
 
 
 def test_what_is_shown_is_kept():

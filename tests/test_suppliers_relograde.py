@@ -107,7 +107,7 @@ def test_the_pending_seed_is_pending_with_four_lines_to_deliver(call):
     answer, _ = ask(call, http(200, PENDING), trx=PENDING["trx"])
     assert isinstance(answer, Pending)
     assert [line.deliverable for line in answer.lines] == [True] * 4 + [False]
-    assert [line.settled for line in answer.lines] == [True] * 4 + [False]
+    assert [line.final for line in answer.lines] == [True] * 4 + [False]
 
 
 @pytest.mark.parametrize("call", ["confirm", "find"])

@@ -20,7 +20,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import GIVE_UP, Outbox, outcome_id, parse_id, render
 from worker.ledger.reads.views import Views
 from worker.process.loops import Loop
-from worker.rules.policy import Step
+from worker.rules.words import Step
 from worker.web_app.teller import (
     BATCH,
     HOLD,

@@ -3,7 +3,8 @@
 from typing import Any
 
 from worker.ledger.ledger import Limits
-from worker.rules.policy import Policy, Rules
+from worker.rules.policy import Policy
+from worker.rules.words import Rules
 from worker.settings import Settings
 from worker.suppliers.logitrail import Logitrail
 from worker.suppliers.relograde import Relograde

@@ -25,7 +25,8 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
-from worker.rules.policy import Policy, Rules
+from worker.rules.policy import Policy
+from worker.rules.words import Rules
 from worker.turns.balance_look import Account
 from worker.turns.dispatcher import Dispatcher
 from worker.turns.executor import Executor

@@ -13,7 +13,8 @@ from typing import Any
 from worker.ledger import keys
 from worker.ledger.ledger import WAY, WINDOW, Ledger
 from worker.rules.funds import Funds
-from worker.rules.policy import SEND_WINDOW, signal_of
+from worker.rules.lane_signals import signal_of
+from worker.rules.words import SEND_WINDOW
 
 ACCOUNT, PAGE = "account", "page"
 """Kinds: the accounts of a key; a page of orders."""
@@ -130,7 +131,7 @@ class LaneCalls:
             call_free_at=None if sent_at is None else sent_at + WINDOW,
             balances=balances,
             wakes=WAKES,
-            **signal_of(answer),
+            **signal_of(answer)._asdict(),
         )
 
 

@@ -13,7 +13,8 @@ from schemas.order import Order, dump_order, load_order, seconds
 from worker.ledger import keys
 from worker.ledger.script_runner import Scripts
 from worker.rules.page_search import ENOUGH
-from worker.rules.policy import CONFIRM, SEND_WINDOW, Call, Policy, Step
+from worker.rules.policy import Policy
+from worker.rules.words import CONFIRM, SEND_WINDOW, Call, Step
 
 WAY = 2.0
 """Seconds that a call may be under way to the supplier; its slot is freed that much later (60 in 62
@@ -183,7 +184,9 @@ class Ledger:
         if order is None:
             raise ValueError("only a claimed order can be permitted a call")
         last_safe = (
-            self.policies[order.supplier].last_safe_moment(order) if call.kind == CONFIRM else None
+            self.policies[order.supplier].times.last_safe_moment(order)
+            if call.kind == CONFIRM
+            else None
         )
         words = self._permit(order.supplier, order.order_id, claimed.claim)
         words |= {"kind": call.kind, "host": call.host, "last_safe": last_safe}
@@ -205,14 +208,14 @@ class Ledger:
 
     def _open(self, order: Order, details: str | None) -> dict[str, Any]:
         policy = self.policies[order.supplier]
-        kind, rank = policy.waits_for(order)
+        kind, rank = policy.times.waits_for(order)
         return {
             "id": order.order_id,
             "fields": {name: value for name, value in _stored(order).items() if name != "state"},
             "details": details,
             "kind": kind,
             "rank": seconds(rank),
-            "last_safe": policy.last_safe_moment(order),
+            "last_safe": policy.times.last_safe_moment(order),
             "channels": self.channels,
             "suspicion": SUSPICION,
             "forget_after": self.retention,
@@ -263,7 +266,7 @@ class Ledger:
         the first byte left.
         """
         policy, after = self.policies[before.supplier], step.order
-        kind, rank = policy.waits_for(after)
+        kind, rank = policy.times.waits_for(after)
         old, new = _stored(before), _stored(after)
         if claim is not None:
             # The whole record: what this process knows of its own intent outlives a server that
@@ -291,7 +294,7 @@ class Ledger:
             page=step.page,
             retry=self.retry,
             call_free_at=None if sent_at is None else sent_at + WINDOW,
-            last_safe=policy.last_safe_moment(after),
+            last_safe=policy.times.last_safe_moment(after),
             forget_after=self.retention,
         )
         return Reply(

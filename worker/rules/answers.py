@@ -9,8 +9,8 @@ never the voucher itself.
 from dataclasses import dataclass
 from datetime import datetime
 
-UNSETTLED = ("pending", "created")
-"""States of a line that the supplier may still change."""
+NOT_FINAL = ("pending", "created")
+"""Statuses of a line that the supplier may still change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Line:
     sealed: str | None = None
 
     @property
-    def settled(self) -> bool:
+    def final(self) -> bool:
         """True when the supplier will not change this line any more."""
-        return self.status not in UNSETTLED
+        return self.status not in NOT_FINAL
 
 
 @dataclass(frozen=True, slots=True)

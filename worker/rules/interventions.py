@@ -1,30 +1,31 @@
-"""What the web app and people may ask of an order: withdraw, requeue, resolve.
+"""What the web app and people may ask of an order: withdraw, requeue, resolve. Pure.
 
-Pure, like `worker.rules.policy`.
+Each returns the step to write, or None when there is nothing to do.
 """
 
 from dataclasses import replace
 
 from schemas.order import OPEN, Order
-from worker.rules.policy import Step
+from worker.rules.words import Step, Tell
 
 ACCEPTED = ("pending", "confirmed", "cancelled")
 """States in which the supplier has accepted the order."""
 NEVER_REQUEUED = ("tracking_missing",)
+"""Reasons of letters that stand beside an order: there is nothing to requeue."""
 
 
 def withdraw(order: Order, now: float) -> Step | None:
-    """Takes an order back while nothing was, or may have been, sent; else tells the web app that it
-    cannot.
-    """
+    """Takes an order back while nothing was, or may have been, sent; else the refusal is told."""
     if order.state == "withdrawn":
         return Step(order=order, event="withdrawn_again")
     accepted_by_supplier = order.pending_since is not None or order.state in ACCEPTED
     if order.unresolved or accepted_by_supplier or order.state == "resolved":
         return Step(
-            order=order, event="withdraw_refused", tells=(("order.updated", "withdraw_refused"),)
+            order=order,
+            event="withdraw_refused",
+            tells=(Tell("order.updated", "withdraw_refused"),),
         )
-    gone = replace(
+    withdrawn = replace(
         order,
         state="withdrawn",
         reason=None,
@@ -32,28 +33,22 @@ def withdraw(order: Order, now: float) -> Step | None:
         letter_at=None,
         due_at=None,
         ended_at=now,
+        contradictions=0,
     )
-    gone = replace(gone, contradictions=0)
-    return Step(order=gone, event="withdrawn", tells=(("order.withdrawn", None),))
+    return Step(
+        order=withdrawn,
+        event="withdrawn",
+        tells=(Tell("order.withdrawn"),),
+    )
 
 
 def requeue(order: Order, now: float) -> Step | None:
-    """Puts a dead letter back: ask, decide, then maybe confirm.
-
-    None when it is not one, so twice is harmless.
-    """
+    """Puts a dead order back: ask, decide, then maybe confirm. None unless the order is dead."""
     if order.state != "dead":
         return None
-    state = (
-        "pending"
-        if order.pending_since is not None
-        else "submitted"
-        if order.send_by is not None
-        else "accepted"
-    )
     back = replace(
         order,
-        state=state,
+        state=_state_before_death(order),
         reason=None,
         letter=None,
         letter_at=None,
@@ -72,26 +67,41 @@ def requeue(order: Order, now: float) -> Step | None:
     return Step(order=back, event="requeued")
 
 
-def requeue_on_funds(order: Order, now: float) -> Step | None:
-    """Puts back what died for want of money.
+def _state_before_death(order: Order) -> str:
+    if order.pending_since is not None:
+        return "pending"
+    if order.send_by is not None:
+        return "submitted"
+    return "accepted"
 
-    Nobody has decided this, so the order's limits do not start anew.
+
+def requeue_on_funds(order: Order, now: float) -> Step | None:
+    """Puts back an order that is dead of insufficient balance.
+
+    No person has decided this, so the order's limits do not start again.
     """
-    step = requeue(order, now) if order.letter == "insufficient_balance" else None
-    return step and replace(
-        step, order=replace(step.order, requeued_at=order.requeued_at), event="requeued_on_funds"
-    )
+    if order.letter != "insufficient_balance":
+        return None
+    step = requeue(order, now)
+    if step is None:
+        return None
+    back = replace(step.order, requeued_at=order.requeued_at)
+    return Step(order=back, event="requeued_on_funds")
 
 
 def resolve(order: Order, now: float, note: str) -> Step | None:
-    """Closes a dead letter with a person's note.
+    """Closes a letter with a person's note, and ends the order if it was open or dead.
 
-    A letter beside an ended order closes without ending it again.
+    None when the order has no letter.
     """
     if order.letter is None:
         return None
     closed = replace(order, letter=None, letter_at=None, note=note, due_at=None)
     if order.state not in (*OPEN, "dead"):
         return Step(order=closed, event="letter_closed")
-    ended = replace(closed, state="resolved", ended_at=now, contradictions=0)
-    return Step(order=ended, event="resolved", tells=(("order.resolved", None),))
+    resolved = replace(closed, state="resolved", ended_at=now, contradictions=0)
+    return Step(
+        order=resolved,
+        event="resolved",
+        tells=(Tell("order.resolved"),),
+    )

@@ -1,11 +1,11 @@
-"""One step of one order: claim, intent, call, decide, apply, one log line."""
+"""One step of one order: claim, plan, permit, call, decide, apply."""
 
 import json
 import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -13,19 +13,29 @@ from schemas.order import Order
 from worker import boundaries
 from worker.ledger import Ledger, Opened, Permit, Reply, Taken
 from worker.rules.answers import Answer
-from worker.rules.policy import READ, Call, Policy, Step
+from worker.rules.policy import Policy
+from worker.rules.words import READ, Call, Step
 from worker.suppliers.http import Gate
 from worker.turns.step_log import log_step, say_pages_off
 
 WRITE_TRIES = (0.1, 0.3, 1.0, 3.0, 5.0)
-"""Seconds between the tries to write an answer that we hold while the ledger cannot be reached."""
+"""Seconds between the tries to write an answer while the ledger cannot be reached."""
+
+
+class Made(NamedTuple):
+    """The supplier call that a step has made, if it made one."""
+
+    call: Call | None = None
+    answer: Answer | None = None
+    sent_at: float | None = None
+    """When the first byte left, by the ledger's clock; None when nothing left."""
+
+
+NO_CALL = Made()
 
 
 class Executor:
-    """Performs steps.
-
-    Safe on any number of threads and processes: the ledger lets one through per order.
-    """
+    """Performs steps, on any number of threads and processes: the ledger lets in one an order."""
 
     def __init__(
         self,
@@ -42,94 +52,84 @@ class Executor:
         self.monotonic = monotonic
 
     def step(self, supplier: str, order_id: str) -> str:
-        """One turn of one order; returns what came of it, a static word.
-
-        Raises `redis.RedisError` before the call.
-        """
-        started = self.monotonic()
-        return self._go_on(self.ledger.take(supplier, order_id), started)
+        """One step; returns a static word for it, raises `redis.RedisError` before its call."""
+        asked_at = self.monotonic()
+        return self._plan(self.ledger.take(supplier, order_id), asked_at)
 
     def open(self, order: Order, details: str | None) -> tuple[Opened, Callable[[], str] | None]:
-        """Accepts an order; with it comes its first step, to be made now, when its lane has room
-        for all that wait.
-        """
-        started = self.monotonic()
+        """Accepts an order; returns its first step too, to make now, when its lane has room."""
+        asked_at = self.monotonic()
         opened, taken = self.ledger.open_and_take(order, details)
-        return opened, partial(
-            self._go_on, taken, started
-        ) if taken.claimed.result == "claimed" else None
+        if taken.claimed.result != "claimed":
+            return opened, None
+        return opened, partial(self._plan, taken, asked_at)
 
-    def _go_on(self, taken: Taken, started: float) -> str:
-        """`started`: when the ledger was asked, by our own clock."""
-        claimed, permit = taken
+    def _plan(self, taken: Taken, asked_at: float) -> str:
+        """Continues from the claim; `asked_at` is when it was asked for, by our own clock."""
+        claimed, permit_with_claim = taken
         if claimed.result != "claimed" or claimed.order is None:
             return claimed.result
         boundaries.reach(boundaries.CLAIMED)
-        order, policy, details = claimed.order, self.policies[claimed.order.supplier], None
-        if permit is None:
-            plan = policy.next_call(order, claimed.now)
-            if isinstance(plan, Step):
-                return self._apply(order, plan, claimed, None, None)
-            details = self.ledger.details(order) if plan.details else None
-            started = self.monotonic()
-            permit = self.ledger.permit(claimed, plan)
+        order = claimed.order
+        # A confirm that needs no decision is permitted in the round trip of its claim.
+        if permit_with_claim is not None:
+            return self._call(claimed.claim, permit_with_claim, asked_at)
+        plan = self.policies[order.supplier].next_call(order, claimed.now)
+        if isinstance(plan, Step):
+            return self._apply(order, plan, claimed.claim)
+        details = self.ledger.details(order) if plan.details else None
+        asked_at = self.monotonic()
+        permit = self.ledger.permit(claimed, plan)
+        return self._call(claimed.claim, permit, asked_at, details)
+
+    def _call(self, claim: str, permit: Permit, asked_at: float, details: str | None = None) -> str:
+        order, policy = permit.order, self.policies[permit.order.supplier]
         if permit.result == "unpayable":
-            return self._apply(order, policy.unpayable(order, permit.now), claimed, None, None)
+            return self._apply(order, policy.unpayable(order, permit.now), claim)
         if permit.result != "permitted":
             return permit.result
         boundaries.reach(boundaries.INTENT_WRITTEN)
-        gate = Gate(opened_at=started, send_within=permit.window)
+        gate = Gate(opened_at=asked_at, send_within=permit.window)
         answer = self._ask(permit, gate, details)
         boundaries.reach(boundaries.ANSWER_RECEIVED)
-        now = permit.now + (self.monotonic() - started)
-        sent_at = None if gate.sent_at is None else permit.now + (gate.sent_at - started)
-        decided = policy.decide(permit.order, permit.call, answer, now, self.jitter())
+        now = permit.now + (self.monotonic() - asked_at)
+        sent_at = None if gate.sent_at is None else permit.now + (gate.sent_at - asked_at)
+        step = policy.decide(order, permit.call, answer, now, self.jitter())
         boundaries.reach(boundaries.DECIDED)
-        return self._apply(permit.order, decided, claimed, answer, sent_at, call=permit.call)
+        return self._apply(order, step, claim, Made(permit.call, answer, sent_at))
 
     def _ask(self, permit: Permit, gate: Gate, details: str | None) -> Answer:
         order = permit.order
         client = self.clients[order.supplier, order.account]
         if permit.call.kind == READ:
-            answer: Answer = client.find(order.order_id, gate)
-            return answer
+            return client.find(order.order_id, gate)
         document = json.loads(details) if details else None
-        confirmed: Answer = client.confirm(
-            order.order_id, gate, host=permit.call.host, details=document
-        )
-        return confirmed
+        return client.confirm(order.order_id, gate, host=permit.call.host, details=document)
 
-    def _apply(
-        self,
-        before: Order,
-        step: Step,
-        claimed: Reply,
-        answer: Answer | None,
-        sent_at: float | None,
-        call: Call | None = None,
-    ) -> str:
-        written = self._write(before, step, claimed.claim, sent_at)
-        if written.result == "stale" and step.proof and answer is not None and call is not None:
-            self.merge(before.supplier, before.order_id, call, answer)
+    def _apply(self, before: Order, step: Step, claim: str, made: Made = NO_CALL) -> str:
+        written = self._write(before, step, claim, made.sent_at)
+        overtaken = written.result == "stale"
+        if overtaken and step.proof and made.call and made.answer:
+            self.merge(before.supplier, before.order_id, made.call, made.answer)
         boundaries.reach(boundaries.APPLIED)
-        log_step(step, call.kind if call else None, answer, written)
+        kind = made.call.kind if made.call else None
+        log_step(step, kind, made.answer, written)
         if written.pages_off:
             say_pages_off(before.supplier, before.account, written.pages_off)
         return step.event if written.result == "written" else written.result
 
+    def _write(self, before: Order, step: Step, claim: str, sent_at: float | None) -> Reply:
+        write = partial(self.ledger.write, before, step, claim=claim, sent_at=sent_at)
+        for pause in WRITE_TRIES:
+            try:
+                return write()
+            except redis.RedisError:
+                time.sleep(pause)
+        return write()
+
     def merge(self, supplier: str, order_id: str, call: Call, answer: Answer) -> Step | None:
-        """What an old fence, or a webhook, proves is merged all the same, decided on the record as
-        it is now.
-        """
+        """Decides on the record as it is now what a webhook, or a stale fence, has proved."""
         policy = self.policies[supplier]
         return self.ledger.change(
             supplier, order_id, lambda order, now: policy.decide(order, call, answer, now)
         )
-
-    def _write(self, before: Order, step: Step, claim: str, sent_at: float | None) -> Reply:
-        for pause in WRITE_TRIES:
-            try:
-                return self.ledger.write(before, step, claim=claim, sent_at=sent_at)
-            except redis.RedisError:
-                time.sleep(pause)
-        return self.ledger.write(before, step, claim=claim, sent_at=sent_at)

@@ -19,7 +19,8 @@ from worker.ledger.pages import Pages, Survey
 from worker.rules import page_trust
 from worker.rules.answers import Answer, Blocked, Unavailable, Unknown
 from worker.rules.page_search import ENOUGH, Listing, Waiting
-from worker.rules.policy import READ, Call, Policy, Step
+from worker.rules.policy import Policy
+from worker.rules.words import READ, Call, Step
 from worker.turns.lane_question import Questions
 from worker.turns.step_log import log_step, say_pages_off
 

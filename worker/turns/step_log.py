@@ -1,24 +1,23 @@
-"""The one log line of a step. No voucher, key or personal data is in it."""
+"""The log lines of a step. They hold no voucher, key or personal data."""
 
 import logging
 
 from worker.ledger import Reply
 from worker.rules.answers import Answer
-from worker.rules.policy import CONFIRM, Step
+from worker.rules.words import CONFIRM, Step
 
 log = logging.getLogger("countersign.step")
 
 
-def log_step(step: Step, call: str | None, answer: Answer | None, written: Reply) -> None:
-    """The one line of a step; `call` is its kind."""
+def log_step(step: Step, kind: str | None, answer: Answer | None, written: Reply) -> None:
+    """The one line of a step; `kind` is that of its call, if it made one."""
     order = step.order
-    level = logging.ERROR if order.state == "dead" and step.event == "dead" else logging.INFO
     fields = {
         "supplier": order.supplier,
         "order_id": order.order_id,
         "account": order.account,
-        "call": call,
-        "attempt": order.attempts if call == CONFIRM else None,
+        "call": kind,
+        "attempt": order.attempts if kind == CONFIRM else None,
         "answer": type(answer).__name__ if answer else None,
         "did": step.event,
         "state": order.state,
@@ -27,12 +26,12 @@ def log_step(step: Step, call: str | None, answer: Answer | None, written: Reply
         "written": written.result,
         "lane": written.lane,
     }
+    needs_a_person = order.state == "dead" and step.event == "dead"
+    level = logging.ERROR if needs_a_person else logging.INFO
     log.log(level, "step", extra={"fields": fields})
 
 
 def say_pages_off(supplier: str, account: str | None, note: str) -> None:
-    """Once: the ledger tells it only to the one who put them off."""
-    log.error(
-        "pages_contradicted",
-        extra={"fields": {"supplier": supplier, "account": account, "note": note}},
-    )
+    """A single read contradicted a page, so the lane asks no more pages; logged once."""
+    fields = {"supplier": supplier, "account": account, "note": note}
+    log.error("pages_contradicted", extra={"fields": fields})

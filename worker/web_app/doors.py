@@ -21,7 +21,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox, parse_id
 from worker.rules import interventions
 from worker.rules.answers import Answer
-from worker.rules.policy import NOTICE, Call
+from worker.rules.words import NOTICE, Call
 from worker.settings import Settings
 from worker.suppliers import logitrail, relograde
 from worker.turns.executor import Executor

@@ -10,7 +10,7 @@ from schemas.order import Order, load_order
 from worker.ledger import keys
 from worker.ledger.ledger import Ledger
 from worker.rules.funds import Want
-from worker.rules.policy import SEND_WINDOW
+from worker.rules.words import SEND_WINDOW
 
 REASON = "insufficient_balance"
 PAGE = 500
@@ -67,7 +67,7 @@ class FundsViews:
         for order in self._orders(
             supplier, self.client.zrange(self.scripts.key(supplier, "letters", REASON), 0, -1)
         ):
-            last_safe = policy.last_safe_moment(order)
+            last_safe = policy.times.last_safe_moment(order)
             if order.account == account and last_safe and last_safe - SEND_WINDOW > now:
                 found += _want(order, last_safe)
         return sorted(found, key=lambda want: want.last_safe)
