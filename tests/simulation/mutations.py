@@ -5,9 +5,12 @@ A simulation that misses one proves nothing.
 
 from dataclasses import dataclass
 
-EXECUTOR, POLICY, OPERATIONS = (
+EXECUTOR, POLICY, TIMES, RECORDS, STEPS, INTERVENTIONS = (
     "worker/turns/executor.py",
     "worker/rules/policy.py",
+    "worker/rules/times.py",
+    "worker/rules/records.py",
+    "worker/rules/steps.py",
     "worker/rules/interventions.py",
 )
 PAGES, DOORS = "worker/rules/page_trust.py", "worker/web_app/doors.py"
@@ -41,22 +44,21 @@ SEND_FIRST = Mutant(
         ),
         (
             EXECUTOR,
-            "            permit = self.ledger.permit(claimed, plan)\n",
-            "            early = None\n"
-            "            if plan.kind == CONFIRM:\n"
-            "                client = self.clients[order.supplier, order.account]\n"
-            "                early = client.confirm(order.order_id, Gate(started, 5.0), host=plan.host, details=None)\n"
-            "            permit = self.ledger.permit(claimed, plan)\n",
+            "        permit = self.ledger.permit(claimed, plan)\n",
+            "        if plan.kind != READ:\n"
+            "            client = self.clients[order.supplier, order.account]\n"
+            "            details = client.confirm(order.order_id, Gate(asked_at, 5.0), host=plan.host, details=None)\n"
+            "        permit = self.ledger.permit(claimed, plan)\n",
         ),
         (
             EXECUTOR,
             "answer = self._ask(permit, gate, details)",
-            "answer = early or self._ask(permit, gate, details)",
+            "answer = self._ask(permit, gate, details) if details is None or isinstance(details, str) else details",
         ),
     ),
 )
-QUESTION = "            if order.unresolved or (order.must_ask and self.rules.reads):\n"
-CONFIRMS = "            return Call(kind=CONFIRM, details=order.details, host=order.host)\n"
+QUESTION = "        if order.unresolved or requeued:\n"
+CONFIRMS = "        return Call(kind=CONFIRM, details=order.details, host=order.host)\n"
 
 MUTANTS = (
     SEND_FIRST,
@@ -64,8 +66,8 @@ MUTANTS = (
     _lua("a confirm is permitted unseen although a question is due", "permit", "order.kind ~= 'confirm' or late", "late"),
     _lua("no fencing", "write", "if order.claim ~= args.claim then return reply({result = 'stale', lane = changed, pages_off = pages_off}) end", ""),
     _lua("no lease", "claim", "if order.claim and tonumber(order.lease_until) > now then return reply({result = 'busy'}) end", ""),
-    _one("a requeue confirms first", OPERATIONS, "must_ask=True", "must_ask=False"),
-    _one("a requeue of what is not dead", OPERATIONS, 'if order.state != "dead":', 'if order.state not in ("dead", "withdrawn"):'),
+    _one("a requeue confirms first", INTERVENTIONS, "must_ask=True", "must_ask=False"),
+    _one("a requeue of what is not dead", INTERVENTIONS, 'if order.state != "dead":', 'if order.state not in ("dead", "withdrawn"):'),
     _lua(
         "a due order is popped, not leased", "dispatch",
         "redis.call('ZADD', due, ts(now + args.reserve), id)", "",
@@ -75,11 +77,11 @@ MUTANTS = (
         "redis.call('ZADD', key('due', lane), ts(ends), args.id)", "",
     ),
     _lua("counts outside the script", "lib/prelude", "if before.state then redis.call('ZREM', key('state', before.state), id) end", ""),
-    _one("the deadline without its margin", POLICY, "order.deadline_at - self.rules.margin", "order.deadline_at"),
+    _one("the deadline without its margin", TIMES, "order.deadline_at - self.rules.margin", "order.deadline_at"),
     Mutant(
         "the deadline compared a second late",
         (
-            (POLICY, "last is not None and now > last", "last is not None and now >= last + 1.0"),
+            (TIMES, "last is not None and now > last", "last is not None and now >= last + 1.0"),
             (LUA.format("permit"), "now > args.last_safe then", "now >= args.last_safe + 1 then"),
             (LUA.format("permit"), "args.last_safe - now", "args.last_safe + 1 - now"),
         ),
@@ -90,37 +92,37 @@ MUTANTS = (
     ),
     _one(
         "a deadline kills before the read", POLICY, QUESTION,
-        '            if self.too_late(order, now):\n                return self._die(order, "deadline_missed", now)\n' + QUESTION,
+        '        if self.times.too_late(order, now):\n            return steps.dead_letter(order, "deadline_missed", now)\n' + QUESTION,
     ),
     _one(
         "a read timeout taken as no effect", POLICY,
         "        seen = replace(order, detail=answer.detail or None)\n",
-        "        seen = replace(_without_effect(order, call), detail=answer.detail or None)\n",
+        "        seen = replace(records.without_effect(order, turn.call), detail=answer.detail or None)\n",
     ),
     _one("frozen between intent and send, and sends", GATE, "if now > self.opened_at + self.send_within:", "if False:"),
-    _one("an early `created` taken at its word", POLICY, "if order.unresolved and call.at <= self.settled_at(order):", "if False:"),
-    _one("a hint shortens the settle time", POLICY, "if now <= self.settled_at(order):", "if now < (order.due_at or 0.0):"),
-    _one("a question while it settles", POLICY, "if now <= self.settled_at(order):", "if False:"),
+    _one("an early `created` taken at its word", POLICY, "if order.unresolved and turn.call.at <= self.times.settled_at(order):", "if False:"),
+    _one("a hint shortens the settle time", POLICY, "if now <= self.times.settled_at(order):", "if now < (order.due_at or 0.0):"),
+    _one("a question while it settles", POLICY, "if now <= self.times.settled_at(order):", "if False:"),
     _one(
-        "a connect failure forgets an older attempt", POLICY,
+        "a connect failure forgets an older attempt", RECORDS,
         "send_by=order.older_send_by, older_send_by=None", "send_by=None, older_send_by=None",
     ),
-    _one("`created` while pending is confirmed", POLICY, "            return self._still_pending(seen, now, jitter)", "            pass"),
-    _one("a late answer is thrown away by the fence", EXECUTOR, 'if written.result == "stale" and step.proof', "if False and step.proof"),
-    _one("the inference although a refusal disproved it", POLICY, " and not clear.inference_barred:", ":"),
-    _one("a refusal judged while an attempt is unresolved", POLICY, "if again or not (clear.unresolved or expired_late):", "if True:"),
+    _one("`created` while pending is confirmed", POLICY, "            return self._created_while_pending(seen, turn)", "            pass"),
+    _one("a late answer is thrown away by the fence", EXECUTOR, 'overtaken = written.result == "stale"', "overtaken = False"),
+    _one("the inference although a refusal disproved it", POLICY, " and not order.inference_barred:", ":"),
+    _one("a refusal judged while an attempt is unresolved", POLICY, "if asked_already or not records.may_be_confirmed(clear, answer):", "if True:"),
     _lua("a withdraw that overtook its confirm is forgotten", "open", "redis.call('DEL', key('withdrawn', args.id)) == 1", "false"),
-    _one("a withdraw while an attempt is unresolved", OPERATIONS, "if order.unresolved or accepted", "if accepted"),
+    _one("a withdraw while an attempt is unresolved", INTERVENTIONS, "if order.unresolved or accepted", "if accepted"),
     _one("an outcome leaves before it is on disk", OUTCOMES, "server.synced else SYNC_AGE", "server.synced else 0.0"),
     _lua("outcomes of one order out of order", "take", "elseif waits then", "elseif false then"),
     _lua("an outcome is sent once and forgotten", "settle", "redis.call('ZADD', box, ts(now + delay), member)", "redis.call('ZREM', box, member)"),
-    _one("a 401 on a read resolves the confirm", POLICY, "    if call.kind != CONFIRM:\n        return order\n", ""),
+    _one("a 401 on a read resolves the confirm", RECORDS, "    if call.kind != CONFIRM:\n        return order\n", ""),
     _one(
         "a requeued order dies of its age before any call", POLICY, CONFIRMS,
-        "            if self.rules.give_up and now - order.accepted_at >= self.rules.give_up:\n"
-        '                return self._die(order, "gave_up", now)\n' + CONFIRMS,
+        "        if self.rules.give_up and now - order.accepted_at >= self.rules.give_up:\n"
+        '            return steps.dead_letter(order, "gave_up", now)\n' + CONFIRMS,
     ),
-    _one("a question carries the details", POLICY, "return Call(kind=CONFIRM, host=(", "return Call(kind=CONFIRM, details=order.details, host=("),
+    _one("a question carries the details", POLICY, "        return Call(kind=CONFIRM, host=order.host)\n", "        return Call(kind=CONFIRM, details=order.details, host=order.host)\n"),
     _one("a question goes to another host", POLICY, "now - order.host_since >= HOST_STAYS", "now >= order.host_since"),
     _lua("a call is not counted", "permit", "redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.claim)", ""),
     _lua("a claim does not notice a restarted server", "claim", "recall(args.id, order)\n", ""),
@@ -135,26 +137,26 @@ MUTANTS = (
     _lua("an order opened after a restart is not suspect", "open", "if changed_at > 0 and now - changed_at < args.suspicion then", "if false then"),
     _lua("a hint acts before it is on disk", "hint", "earliest(order.state)", "now"),
     _lua("a requeue acts before it is on disk", "write", "if due and not args.claim then due = math.max(due, earliest(after.state)) end", ""),
-    _one("an attempt after a restart is inferred from", POLICY, "clear.send_by < (clear.suspect_at or clear.send_by) + SEND_WINDOW", "True"),
+    _one("an attempt after a restart is inferred from", RECORDS, "return order.send_by < order.suspect_at + SEND_WINDOW", "return True"),
     _lua("a page is not counted", "lane_call", "redis.call('ZADD', key('calls', lane), ts(now + args.window + 60 + args.way), args.token)", ""),
     _one("a page ends an order unchecked", PAGES, "    if agreed < TRUST:\n", "    if False:\n"),
     _one(
-        "an earlier creation does not move the deadline", POLICY,
-        "return replace(seen, created_at=created, deadline_at=created + self.rules.confirm_within)", "return seen",
+        "an earlier creation does not move the deadline", RECORDS,
+        "return replace(order, created_at=created_at, deadline_at=deadline_at)", "return order",
     ),
     _one("the deadline counts from acceptance", DOORS, "else created + within,", "else now + within,"),
-    _one("a withdraw of a pending order", OPERATIONS, 'order.pending_since is not None or order.state in ACCEPTED', 'order.state in ("confirmed", "cancelled")'),
+    _one("a withdraw of a pending order", INTERVENTIONS, 'order.pending_since is not None or order.state in ACCEPTED', 'order.state in ("confirmed", "cancelled")'),
     _one(
         "`can not be confirmed` taken as confirmed", POLICY,
-        'Step(order=replace(seen, refused=True, due_at=now), event="confirm_refused")',
-        'Step(order=_ended(seen, "confirmed", now), event="confirmed", tells=(("order.confirmed", None),))',
+        'return Step(order=asking, event="confirm_refused")',
+        'return replace(steps.confirmed(seen, "confirmed", turn.now), proof=False)',
     ),
-    _one("a pending answer taken as confirmed", POLICY, "        later = self._snoozed(seen, now, jitter)\n", '        return Step(order=_ended(seen, "confirmed", now), event="confirmed", tells=(("order.confirmed", None),))\n'),
-    _one("the first not-found kills", POLICY, "if found_between or order.requeued_at is not None:", "if True:"),
-    _one("the first 403 kills", POLICY, "others_pass = order.denied_at is not None and (call.passed_at or 0.0) > order.denied_at", "others_pass = True"),
-    _one("what is pending too long is never read again", POLICY, "return replace(dead, order=replace(dead.order, due_at=now + DAY))", "return dead"),
-    _one("the send window counts from after the permit", EXECUTOR, "gate = Gate(opened_at=started,", "gate = Gate(opened_at=self.monotonic(),"),
-    _one("the settle time counts from the intent", POLICY, "max(order.send_by or 0.0, order.suspect_at or 0.0)", "max((order.send_by or 0.0) - SEND_WINDOW, order.suspect_at or 0.0)"),
+    _one("a pending answer taken as confirmed", POLICY, '        if order.state == "dead":\n            return self._pending_while_dead', '        return replace(steps.confirmed(seen, "confirmed", turn.now), proof=False)\n        if order.state == "dead":\n            return self._pending_while_dead'),
+    _one("the first not-found kills", POLICY, "if others_are_found or order.requeued_at is not None:", "if True:"),
+    _one("the first 403 kills", POLICY, "others_pass = _is_after(turn.call.passed_at, order.denied_at)", "others_pass = True"),
+    _one("what is pending too long is never read again", STEPS, "return replace(dead, order=replace(dead.order, due_at=now + DAY))", "return dead"),
+    _one("the send window counts from after the permit", EXECUTOR, "gate = Gate(opened_at=asked_at,", "gate = Gate(opened_at=self.monotonic(),"),
+    _one("the settle time counts from the intent", TIMES, "max(order.send_by or 0.0, order.suspect_at or 0.0)", "max((order.send_by or 0.0) - SEND_WINDOW, order.suspect_at or 0.0)"),
     _lua("no fence at the permit", "permit", "if not order or order.claim ~= args.claim or tonumber(order.lease_until) <= now then", "if not order then"),
     _lua("an intent forgets the one before", "permit", "redis.call('HSET', name, 'older_send_by', order.send_by)", ""),
     _lua("people decide on an old record", "write", "elseif tonumber(order.version or 0) ~= args.version or", "elseif"),
@@ -164,15 +166,15 @@ MUTANTS = (
     _lua("an end is superseded", "lib/prelude", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
     _lua("a hint comes between a call and its lease", "hint", "if order.claim and tonumber(order.lease_until) > now then", "if false then"),
     _one("a refused message is dropped", DOORS, "key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)", "key = '-'"),
-    _one("a withdraw of what is dead and still unknown", OPERATIONS, "if order.unresolved or", 'if (order.unresolved and order.state != "dead") or'),
-    _one("a requeue forgets an unresolved attempt", OPERATIONS, "        must_ask=True,", "        must_ask=True,\n        send_by=None,\n        older_send_by=None,"),
-    _one("a person closes what is no letter", OPERATIONS, "    if order.letter is None:\n", "    if order.ended_at is not None:\n"),
+    _one("a withdraw of what is dead and still unknown", INTERVENTIONS, "if order.unresolved or", 'if (order.unresolved and order.state != "dead") or'),
+    _one("a requeue forgets an unresolved attempt", INTERVENTIONS, "        must_ask=True,", "        must_ask=True,\n        send_by=None,\n        older_send_by=None,"),
+    _one("a person closes what is no letter", INTERVENTIONS, "    if order.letter is None:\n", "    if order.ended_at is not None:\n"),
     _one("the details are not sent", POLICY, "Call(kind=CONFIRM, details=order.details, host=order.host)", "Call(kind=CONFIRM, host=order.host)"),
-    _one("an inference passes for proof", POLICY, "inferred=True,\n                due_at=", "inferred=False,\n                due_at="),
-    _one("a tracking code that never comes is nobody's concern", POLICY, "due_at=now + (self.rules.give_up or 0.0),", "due_at=None,"),
-    _one("lines that were not settled are not read again", POLICY, "(ended_at + look for look in CANCELLED_LOOKS if ended_at + look > now)", "(look for look in ())"),
-    _one("what changes after the end is not told", POLICY, 'event="updated", tells=(("order.updated", None),), proof=True', 'event="updated"'),
-    _one("a delivered line is lost to a poorer view", POLICY, '"finished"\n            if old.get("deliverable") and old["status"] == "finished"\n            else line.status', "line.status"),
+    _one("an inference passes for proof", POLICY, "inferred=True, due_at=", "inferred=False, due_at="),
+    _one("a tracking code that never comes is nobody's concern", POLICY, "tracking_until = now + (self.rules.give_up or 0.0)", "tracking_until = None"),
+    _one("lines that were not settled are not read again", TIMES, "for delay in CANCELLED_RECHECKS:", "for delay in ():"),
+    _one("what changes after the end is not told", STEPS, 'event="updated",\n        tells=(Tell("order.updated"),),\n        proof=True,', 'event="updated",'),
+    _one("a delivered line is lost to a poorer view", RECORDS, '"finished" if was_delivered else line.status', "line.status"),
     _lua(
         "an order dies of a balance from before it came", "lib/money",
         "if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then", "if fresh then",

@@ -312,9 +312,9 @@ class Policy:
 
         Limits are checked after an answer, so that a requeued or held order makes its call first.
         """
-        if order.state == "pending" and self.times.pending_too_long(order, now):
-            return steps.pending_too_long(order, now)
         if order.state == "pending":
+            if self.times.pending_too_long(order, now):
+                return steps.pending_too_long(order, now)
             return Step(order=order, event=event)
         if not order.unresolved and self.times.too_late(order, now):
             return steps.dead_letter(order, "deadline_missed", now)
