@@ -46,14 +46,28 @@ def requeue(order: Order, now: float) -> Step | None:
     """Puts a dead order back: ask, decide, then maybe confirm. None unless the order is dead."""
     if order.state != "dead":
         return None
-    back = replace(
+    back = replace(_back(order, now), requeued_at=now)
+    return Step(order=back, event="requeued")
+
+
+def requeue_on_funds(order: Order, now: float) -> Step | None:
+    """Puts back an order that is dead of insufficient balance; None for any other.
+
+    No person has decided this, so the order's limits do not start again.
+    """
+    if order.state != "dead" or order.letter != "insufficient_balance":
+        return None
+    return Step(order=_back(order, now), event="requeued_on_funds")
+
+
+def _back(order: Order, now: float) -> Order:
+    return replace(
         order,
-        state=_state_before_death(order),
+        state=_open_state(order),
         reason=None,
         letter=None,
         letter_at=None,
         detail=None,
-        requeued_at=now,
         due_at=now,
         must_ask=True,
         failures=0,
@@ -64,29 +78,14 @@ def requeue(order: Order, now: float) -> Step | None:
         denied_at=None,
         not_found_at=None,
     )
-    return Step(order=back, event="requeued")
 
 
-def _state_before_death(order: Order) -> str:
+def _open_state(order: Order) -> str:
     if order.pending_since is not None:
         return "pending"
     if order.send_by is not None:
         return "submitted"
     return "accepted"
-
-
-def requeue_on_funds(order: Order, now: float) -> Step | None:
-    """Puts back an order that is dead of insufficient balance.
-
-    No person has decided this, so the order's limits do not start again.
-    """
-    if order.letter != "insufficient_balance":
-        return None
-    step = requeue(order, now)
-    if step is None:
-        return None
-    back = replace(step.order, requeued_at=order.requeued_at)
-    return Step(order=back, event="requeued_on_funds")
 
 
 def resolve(order: Order, now: float, note: str) -> Step | None:
