@@ -1,8 +1,7 @@
 """The few places at which a process can die with something half done, by name.
 
-`reach` does nothing in production: one comparison with None. A test installs a hook that stops,
-freezes or kills the process there; nothing in the environment can, so that no deployment does it by
-accident.
+In production `reach` is one comparison with None. A test installs a hook that stops, freezes or
+kills the process at a boundary. No setting can install one, so no deployment does it by accident.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ ANSWER_RECEIVED = "answer_received"
 DECIDED = "decided"
 APPLIED = "applied"
 OUTCOME_TAKEN = "outcome_taken"
-"""After an outcome, which was written with its state, has been reserved for delivery."""
+"""An outcome, which was written together with its state, has been reserved for delivery."""
 OUTCOME_SENT = "outcome_sent"
 MESSAGE_ACKNOWLEDGED = "message_acknowledged"
 ALL = (
@@ -37,7 +36,7 @@ _hook: Callable[[str], None] | None = None
 
 
 def install(hook: Callable[[str], None] | None) -> None:
-    """Calls `hook` with the name at every boundary from now on; None ends that."""
+    """Calls `hook` with the name of every boundary from now on; None removes the hook."""
     global _hook
     _hook = hook
 

@@ -142,7 +142,7 @@ class Broker:
 
         def step() -> None:
             try:
-                worker.turns.executor.step(supplier, order_id)
+                worker.executor.step(supplier, order_id)
             except redis.RedisError:
                 self.world.note("the bell comes to nothing: no ledger")
             boundaries.reach(boundaries.MESSAGE_ACKNOWLEDGED)

@@ -137,8 +137,8 @@ class Loops:
         def turn(worker: Any) -> None:
             broker = self.world.broker
             before = broker.bells + broker.started
-            worker.turns.dispatcher.lanes = lanes
-            worker.turns.dispatcher.turn()
+            worker.dispatcher.lanes = lanes
+            worker.dispatcher.turn()
             self._in_vain = 0 if broker.bells + broker.started > before else self._in_vain + 1
 
         return self._turn("dispatch", "dispatcher", turn)

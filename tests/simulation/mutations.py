@@ -57,7 +57,7 @@ SEND_FIRST = Mutant(
         ),
     ),
 )
-QUESTION = "        if order.unresolved or requeued:\n"
+QUESTION = "        if order.unresolved or must_read:\n"
 CONFIRMS = "        return Call(kind=CONFIRM, details=order.details, host=order.host)\n"
 
 MUTANTS = (

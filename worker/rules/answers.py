@@ -1,9 +1,8 @@
 """What a supplier can say: a closed set of values.
 
 The clients in `worker.suppliers` translate every transport error, HTTP status and body into exactly
-one of these; the policy decides from nothing else. Nothing here holds a secret: a line keeps that
-it *has* something to deliver, and the sealed form of it when the web app gave us a public key,
-never the voucher itself.
+one answer, and the policy decides from nothing else. No answer holds a secret: a line says whether
+it has something to deliver, and carries the sealed voucher only if the web app gave a public key.
 """
 
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ NOT_FINAL = ("pending", "created")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One order line of a Relograde order; `status` is the supplier's word (created, pending,
-    finished, cancelled).
-    """
+    """One line of a Relograde order."""
 
     tag: str
     status: str
+    """The supplier's word: created, pending, finished or cancelled."""
     deliverable: bool = False
     expires_at: datetime | None = None
     sealed: str | None = None
@@ -42,13 +40,13 @@ class Confirmed:
 
     @property
     def complete(self) -> bool:
-        """False when some line of a finished order has nothing to deliver."""
+        """True when every line is finished and has something to deliver."""
         return all(line.status == "finished" and line.deliverable for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Accepted by the supplier, outcome later; finished lines may be inside already."""
+    """The supplier has accepted the order and will finish it later; some lines may be finished."""
 
     lines: tuple[Line, ...] = ()
     created_at: datetime | None = None
@@ -56,7 +54,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Cancelled by the supplier; some lines may have been delivered."""
+    """The supplier has cancelled the order; some lines may have been delivered."""
 
     lines: tuple[Line, ...] = ()
     created_at: datetime | None = None
@@ -71,53 +69,44 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A refusal of this order.
-
-    `certain`: this very call had no effect; else it may have had one.
-    """
+    """The supplier refuses this order, for one of `schemas.order.REASONS`."""
 
     reason: str
     detail: str = ""
     certain: bool = True
+    """This call had no effect; False when it may have had one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Not the order's fault: key, company or rate.
-
-    No effect. `retry_after` in seconds, as the supplier asked.
-    """
+    """The supplier refuses the lane: its key, its company or its rate. The call had no effect."""
 
     cause: str
     retry_after: float | None = None
+    """Seconds that the supplier asked the lane to wait."""
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No effect for sure: nothing was sent (DNS, refused, TLS, connect timeout, or `send_by` had
-    passed).
-
-    `late` is true for the last of these: we were slow, or the deadline left little time. The
-    supplier was not asked.
-    """
+    """Nothing was sent: DNS, connection refused, TLS, connect timeout, or `send_by` had passed."""
 
     detail: str = ""
     late: bool = False
+    """`send_by` had passed: this worker was slow, or the deadline left little time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Sent, and no usable answer: it may have happened.
-
-    `outage` is true when it looks like the supplier's trouble and not this order's: a 5xx, a
-    timeout, a broken connection, a redirect or a page where its API should speak; `refused` is true
-    for Relograde's `this order can not be confirmed`, which a read must explain.
-    """
+    """The call was sent and no usable answer came: it may have had its effect."""
 
     detail: str = ""
     outage: bool = False
+    """The supplier's trouble, not the order's: a 5xx, a timeout, a broken connection, a redirect,
+    or a web page where JSON was due.
+    """
     refused: bool = False
+    """Relograde's `this order can not be confirmed`, which a read must explain (documented)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ class Policy:
         return steps.dead_letter(refused, "insufficient_balance", now)
 
     def _question_or_confirm(self, order: Order, now: float) -> Call | Step:
-        requeued = order.must_ask and self.rules.reads
-        if order.unresolved or requeued:
+        must_read = order.must_ask and self.rules.reads
+        if order.unresolved or must_read:
             return self._question(order, now)
         if self.times.too_late(order, now):
             return steps.dead_letter(order, "deadline_missed", now)
