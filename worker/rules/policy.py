@@ -11,12 +11,12 @@ from schemas.order import ENDED, OPEN, Order
 from worker.rules import answers as say
 from worker.rules import page_trust, records, steps
 from worker.rules.lane_signals import signal_of_step
+from worker.rules.later import Later
 from worker.rules.times import Times, followup_at
 from worker.rules.words import (
     CONFIRM,
     CONTRADICTIONS,
     DAY,
-    EXTRA_READS,
     HOST_STAYS,
     NOTICE,
     READ,
@@ -34,6 +34,7 @@ class Policy:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.times = Times(rules)
+        self.later = Later(self.times)
 
     # --- what may be called now -----------------------------------------------------------------
 
@@ -139,7 +140,7 @@ class Policy:
             return self._pending_while_dead(seen, turn)
         if self.times.pending_too_long(seen, turn.now):
             return steps.pending_too_long(seen, turn.now)
-        later = replace(self._snoozed(seen, turn), state="pending", reason=None)
+        later = replace(self.later.snooze(seen, turn), state="pending", reason=None)
         is_news = order.state != "pending" or seen.lines_finished != order.lines_finished
         return Step(
             order=later,
@@ -151,7 +152,7 @@ class Policy:
         """The order stays dead for the human and is read on the schedule, later once a day."""
         if self.times.pending_too_long(order, turn.now):
             return Step(order=replace(order, due_at=turn.now + DAY), event="pending")
-        return Step(order=self._snoozed(order, turn), event="pending")
+        return Step(order=self.later.snooze(order, turn), event="pending")
 
     def _on_cancelled(self, order: Order, answer: say.Cancelled, turn: Turn) -> Step:
         seen = records.with_facts(order, answer, self.rules.confirm_within)
@@ -182,7 +183,7 @@ class Policy:
         """A contradiction that permits nothing: the order is read again, never confirmed."""
         if self.times.pending_too_long(order, turn.now):
             return steps.pending_too_long(order, turn.now)
-        return Step(order=self._snoozed(order, turn), event="read_created_while_pending")
+        return Step(order=self.later.snooze(order, turn), event="read_created_while_pending")
 
     def _not_confirmed(self, order: Order, now: float) -> Step:
         """No attempt took effect: confirm again, unless something speaks against it."""
@@ -202,8 +203,9 @@ class Policy:
         return Step(order=clear, event="read_created")
 
     def _on_rejected(self, order: Order, answer: say.Rejected, turn: Turn) -> Step:
+        """The order is dead of the refusal; a question comes first if it may be confirmed."""
         if order.state not in OPEN or turn.call.kind == READ:
-            return self._later(order, "question_failed", turn)
+            return self.later.retry(order, "question_failed", turn)
         clear = order
         if answer.certain:
             clear = records.without_effect(order, turn.call)
@@ -219,7 +221,7 @@ class Policy:
             must_ask=True,
             due_at=self.times.question_at(clear, turn.now),
         )
-        return self._within_limits(asking, "rejected", turn.now)
+        return self.later.within_limits(asking, "rejected", turn.now)
 
     def _not_passive(self, order: Order, now: float) -> Step:
         """Logitrail has accepted the order before: by an attempt of ours, if there was one."""
@@ -238,6 +240,7 @@ class Policy:
         return replace(step, order=inferred)
 
     def _on_blocked(self, order: Order, answer: say.Blocked, turn: Turn) -> Step:
+        """The order stays due; a second 403 while others pass is the order's own trouble."""
         clear = replace(
             records.without_effect(order, turn.call),
             due_at=turn.now,
@@ -250,30 +253,33 @@ class Policy:
             denied = replace(clear, denied_at=order.denied_at or turn.now)
             return Step(order=denied, event="blocked")
         if turn.call.kind == READ or clear.unresolved:
-            return self._later(clear, "question_failed", turn)
+            return self.later.retry(clear, "question_failed", turn)
         return steps.dead_letter(clear, "access_denied", turn.now)
 
     def _on_unavailable(self, order: Order, answer: say.Unavailable, turn: Turn) -> Step:
+        """Retry, at another host unless an older attempt is unresolved."""
         clear = records.without_effect(order, turn.call)
         if turn.call.kind == CONFIRM and not clear.unresolved:
             clear = replace(clear, host=self._other_host(order))
         noted = replace(clear, detail=answer.detail or None)
-        return self._later(noted, "unavailable", turn)
+        return self.later.retry(noted, "unavailable", turn)
 
     def _on_unknown(self, order: Order, answer: say.Unknown, turn: Turn) -> Step:
+        """A confirm may have taken effect: the order stays submitted and is asked about."""
         seen = replace(order, detail=answer.detail or None)
         if turn.call.kind == READ:
-            return self._later(seen, "question_failed", turn)
+            return self.later.retry(seen, "question_failed", turn)
         if not self.rules.reads:
             due_at = self.times.after_settle(order)
             asking = replace(seen, failures=order.failures + 1, due_at=due_at)
-            return self._within_limits(asking, "outcome_unknown", turn.now)
+            return self.later.within_limits(asking, "outcome_unknown", turn.now)
         if answer.refused:
             asking = replace(seen, refused=True, due_at=turn.now)
             return Step(order=asking, event="confirm_refused")
-        return self._later(replace(seen, refused=False), "outcome_unknown", turn)
+        return self.later.retry(replace(seen, refused=False), "outcome_unknown", turn)
 
     def _on_not_found(self, order: Order, answer: say.NotFound, turn: Turn) -> Step:
+        """Retry; dead when the lane has found another order since the first not-found."""
         if order.state not in OPEN:
             due_at = followup_at(order, turn.now)
             return Step(order=replace(order, due_at=due_at), event="question_failed")
@@ -286,47 +292,7 @@ class Policy:
         if others_are_found or order.requeued_at is not None:
             return steps.dead_letter(clear, "order_not_found", turn.now)
         marked = replace(clear, not_found_at=order.not_found_at or turn.now)
-        return self._later(marked, "not_found", turn)
-
-    # --- later, within limits -------------------------------------------------------------------
-
-    def _later(self, order: Order, event: str, turn: Turn) -> Step:
-        """The order is due again on RETRY_SECONDS; a probe of a held lane spends no delay."""
-        is_open = order.state in OPEN
-        if turn.call.probing and is_open and not order.unresolved:
-            return self._within_limits(replace(order, due_at=turn.now), event, turn.now)
-        later = replace(
-            order,
-            due_at=self.times.retry_at(order, turn.now, turn.jitter),
-            failures=order.failures + 1,
-        )
-        if is_open:
-            return self._within_limits(later, event, turn.now)
-        if order.failures >= EXTRA_READS:
-            due_at = followup_at(order, turn.now)
-            later = replace(later, due_at=due_at, failures=0)
-        return Step(order=later, event=event)
-
-    def _within_limits(self, order: Order, event: str, now: float) -> Step:
-        """The order as it is, or dead when it has reached a limit.
-
-        Limits are checked after an answer, so that a requeued or held order makes its call first.
-        """
-        if order.state == "pending":
-            if self.times.pending_too_long(order, now):
-                return steps.pending_too_long(order, now)
-            return Step(order=order, event=event)
-        if not order.unresolved and self.times.too_late(order, now):
-            return steps.dead_letter(order, "deadline_missed", now)
-        if not self.times.must_give_up(order, now):
-            return Step(order=order, event=event)
-        if order.unresolved:
-            return steps.dead_letter(order, "outcome_unknown", now)
-        return steps.dead_letter(order, "gave_up", now)
-
-    def _snoozed(self, order: Order, turn: Turn) -> Order:
-        due_at = self.times.recheck_at(order, turn.now, turn.jitter)
-        return replace(order, due_at=due_at, snoozes=order.snoozes + 1)
+        return self.later.retry(marked, "not_found", turn)
 
 
 def _is_after(latest: float | None, first: float | None) -> bool:

@@ -59,7 +59,7 @@ class Times:
     # --- the next call --------------------------------------------------------------------------
 
     def waits_for(self, order: Order) -> Rank:
-        """The rank of the order's next call: a deadline to confirm or ask, patience to recheck.
+        """The kind and rank of the order's next call. Confirms and questions rank by deadline.
 
         A pending order waits until its rank for a list page; 0 means that it does not wait.
         """
@@ -105,10 +105,10 @@ class Times:
         return now - since >= self.rules.pending_limit
 
     def must_give_up(self, order: Order, now: float) -> bool:
-        """True when nobody asks about the order any more.
+        """True when the supplier is asked no more.
 
-        That is after LOGITRAIL_GIVE_UP_SECONDS, or a day after the deadline of an unresolved
-        Relograde order; both count from a requeue, if that was later.
+        At Logitrail that is LOGITRAIL_GIVE_UP_SECONDS after acceptance, at Relograde a day after
+        the deadline of an unresolved order. A later requeue starts both again.
         """
         if self.rules.give_up is not None:
             return now - _later_of(order.accepted_at, order.requeued_at) >= self.rules.give_up
@@ -118,9 +118,9 @@ class Times:
 
 
 def followup_at(order: Order, now: float) -> float | None:
-    """The next read of an order that is not open: pending too long, or cancelled with open lines.
+    """The next read of an order that is not open; None when there is none.
 
-    None when there is none.
+    Read again are an order that was pending too long, and a cancelled one whose lines may change.
     """
     if order.state == "cancelled" and order.ended_at is not None:
         return _recheck_of_lines(order, order.ended_at, now)
@@ -163,7 +163,7 @@ def _jittered(delay: float, jitter: float) -> float:
 
 
 def _clipped(due: float, now: float, last: float) -> float:
-    """`due`, or else the last moment at which a confirm has its whole send window, or any."""
+    """`due`, or the last moment that leaves a confirm its whole send window, or any window."""
     if now > last or due <= last:
         return due
     last_whole_window = last - SEND_WINDOW
