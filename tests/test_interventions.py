@@ -1,6 +1,4 @@
-"""Withdraw, requeue and resolve: what the web app and people may ask of an order, state by
-state.
-"""
+"""Withdraw, requeue and resolve, state by state."""
 
 from dataclasses import replace
 
@@ -58,9 +56,7 @@ MAY_WITHDRAW = [
     ("before", "may"), [row[1:] for row in MAY_WITHDRAW], ids=[row[0] for row in MAY_WITHDRAW]
 )
 def test_an_order_is_withdrawn_while_nothing_may_have_been_sent(before, may):
-    """Else the web app is told `order.updated` with `withdraw_refused`, and the order stays as it
-    was.
-    """
+    """Else `order.updated` says `withdraw_refused`, and the order does not change."""
     step = withdraw(before, NOW)
     if may:
         assert (step.order.state, step.order.due_at, step.order.ended_at) == (
@@ -81,10 +77,8 @@ def test_a_second_withdraw_is_silent():
     assert (withdraw(once, NOW).order, withdraw(once, NOW).tells) == (once, ())
 
 
-def test_a_requeue_that_nobody_decided_starts_no_limit_anew():
-    """When the balance is back: asked about first as ever, but a person's requeue is only what a
-    person did.
-    """
+def test_a_requeue_that_nobody_decided_starts_no_limit_again():
+    """An automatic requeue asks first, but only a person's requeue starts the limits again."""
     before = dead("insufficient_balance", requeued_at=NOW - 5)
     step = requeue_on_funds(before, NOW)
     assert (step.event, step.order.requeued_at) == ("requeued_on_funds", NOW - 5)
@@ -95,7 +89,7 @@ def test_a_requeue_that_nobody_decided_starts_no_limit_anew():
 
 @pytest.mark.parametrize("state", STATES)
 def test_only_a_dead_letter_is_requeued(state):
-    """Twice is harmless, and never after a withdraw (8)."""
+    """A second requeue is harmless, and a withdrawn order is never requeued (8)."""
     step = requeue(order(state=state), NOW)
     assert (step is not None) == (state == "dead")
     assert step is None or requeue(step.order, NOW) is None
@@ -111,9 +105,7 @@ BACK = [
 
 @pytest.mark.parametrize(("facts", "state"), BACK)
 def test_a_requeue_goes_where_the_facts_allow(facts, state):
-    """Ask, decide, then maybe confirm: due now, a question first, limits count from now; the
-    unresolved stays so.
-    """
+    """Due now, a question first, limits count from now; unresolved attempts stay unresolved."""
     marks = {
         "failures": 4, "snoozes": 7, "verdict": "order_expired", "contradictions": 3,
         "incomplete": True,
@@ -145,7 +137,7 @@ def test_only_a_letter_is_resolved(state):
 
 
 def test_a_dead_order_is_resolved_with_a_note():
-    """It has ended, and that is told; what is unresolved stays visible."""
+    """The end is told; an unresolved attempt stays visible."""
     step = resolve(dead(send_by=NOW - 9, due_at=NOW), NOW, "refunded")
     after = step.order
     assert (after.state, after.note, after.due_at, after.ended_at) == (
@@ -160,7 +152,7 @@ def test_a_dead_order_is_resolved_with_a_note():
 
 @pytest.mark.parametrize("state", ["confirmed", "withdrawn", "resolved", "cancelled"])
 def test_a_letter_beside_an_ended_order_closes_without_ending_it_again(state):
-    """The order stays what it is, and nothing is told."""
+    """The order does not change, and nothing is told."""
     before = order(state=state, letter="tracking_missing", letter_at=NOW - 9, ended_at=NOW - 99)
     step = resolve(before, NOW, "seen")
     assert step.order == replace(before, letter=None, letter_at=None, note="seen", due_at=None)

@@ -1,6 +1,4 @@
-"""The policy as a table: what each answer makes of an order, and each boundary of the clock, one
-second either side.
-"""
+"""The policy as a table: what each answer makes of an order, and each boundary of the clock."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -80,9 +78,7 @@ def logitrail(**changed):
 
 
 def sent(order, at=NOW, older=None, **changed):
-    """The order as the permit of a confirm at `at` leaves it: its intent is written, and it has no
-    answer yet.
-    """
+    """The order as the permit of a confirm at `at` leaves it: intent written, no answer yet."""
     given = {
         "state": "submitted", "attempts": order.attempts + 1, "send_by": at + SEND_WINDOW, "last_sent_at": at,
         "older_send_by": older, "host_since": order.host_since or at,
@@ -322,27 +318,25 @@ def cases(rows):
 
 @cases(RELOGRADE_CONFIRM)
 def test_a_confirm_at_relograde(row):
-    """Every row of the dossier's table of Relograde's answers (suppliers.md 3.1) as design 6 wants
-    it.
-    """
+    """A row for each answer of Relograde to a confirm."""
     check(row, decide(row.order, row.answer))
 
 
 @cases(RELOGRADE_READ)
 def test_a_read_at_relograde(row):
-    """What a read makes of an order; a failed question never changes its state."""
+    """A row for each answer to a read; a failed question never changes the state."""
     check(row, decide(row.order, row.answer, READ))
 
 
 @cases(LOGITRAIL_CONFIRM)
 def test_a_confirm_at_logitrail(row):
-    """Every row of the dossier's table of Logitrail's answers (suppliers.md 3.2)."""
+    """A row for each answer of Logitrail to a confirm."""
     check(row, decide(row.order, row.answer))
 
 
 @cases(LOGITRAIL_NOTICE)
 def test_a_webhook_of_logitrail(row):
-    """A webhook is proof: it ends, updates, or contradicts (suppliers.md 3.3)."""
+    """A webhook is proof: it ends, updates or contradicts."""
     check(row, decide(row.order, row.answer, NOTICE, at=0.0))
 
 
@@ -383,9 +377,7 @@ PAIRS = [
 
 
 def test_every_pair_has_a_step():
-    """(state x answer x call) is total: a step comes out, an open order has a next look, a dead one
-    its reason (1).
-    """
+    """Each (state, answer, call) has a step; open orders are due, dead ones have a reason (1)."""
     for order, kind, answer in PAIRS:
         step = decide(order, answer, kind)
         after = step.order
@@ -400,9 +392,7 @@ def test_every_pair_has_a_step():
 
 
 def test_what_is_unresolved_is_only_resolved_by_an_answer_that_says_so():
-    """An older attempt stays unresolved until an end, a pending, or a `created` read after its
-    settle time (3).
-    """
+    """An older attempt stays unresolved until an end, a pending, or a settled `created` (3)."""
     settles = (Confirmed, Pending, Cancelled)
     for order, kind, answer in PAIRS:
         if (
@@ -416,7 +406,7 @@ def test_what_is_unresolved_is_only_resolved_by_an_answer_that_says_so():
 
 
 def test_a_failed_question_leaves_the_state_alone():
-    """Unavailable, Unknown and Blocked say nothing about an order that was only asked about (5)."""
+    """Unavailable, Unknown and Blocked, got by a read, say nothing about the order (5)."""
     for order, kind, answer in PAIRS:
         if kind == READ and isinstance(answer, Unavailable | Unknown | Blocked):
             assert decide(order, answer, READ).order.state == order.state
@@ -425,7 +415,7 @@ def test_a_failed_question_leaves_the_state_alone():
 @pytest.mark.parametrize("order", [relograde(), WAITING], ids=lambda order: order.state)
 @pytest.mark.parametrize("answer", [FUNDS, UNRECOGNISED], ids=lambda answer: answer.reason)
 def test_a_refused_question_leaves_the_state_alone(order, answer):
-    """Even a refusal says nothing about the order when it was a read that was refused (5)."""
+    """A refusal, got by a read, says nothing about the order (5)."""
     assert decide(order, answer, READ).order.state == order.state
 
 
@@ -466,9 +456,7 @@ WIRE = {
 
 
 class Walk:
-    """One order on its way: the permit and the clock as the ledger has them, and what must hold at
-    each step.
-    """
+    """One order on its way; its permit and clock are the ledger's, and each step is checked."""
 
     def __init__(self, order):
         self.order, self.now, self.policy = order, NOW, POLICIES[order.supplier]
@@ -491,9 +479,7 @@ class Walk:
             assert step.tells == (("order.dead_lettered", None),) or before.state == "dead"
 
     def learn(self, plan, answer):
-        """A book of our own of what may have been sent, kept from the design and not from the
-        record.
-        """
+        """Keeps a book of what may have been sent, from the design and not from the record."""
         refused = isinstance(answer, Unavailable | Blocked | NotFound)
         refused = refused or (isinstance(answer, Rejected) and answer.certain)
         settled = plan.at > max(self.maybe_sent, default=0.0) + self.policy.rules.settle
@@ -532,7 +518,7 @@ class Walk:
     def apply(self, step, before):
         after = step.order
         assert after.state not in OPEN or after.due_at is not None, (
-            "invariant 1: an open order has a next look"
+            "invariant 1: an open order is due"
         )
         if after.unresolved and after.state in OPEN:
             assert after.state == "submitted" or after.suspect_at is not None
@@ -546,9 +532,7 @@ class Walk:
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data(), supplier=st.sampled_from(["relograde", "logitrail"]), details=st.booleans())
 def test_no_way_of_an_order_breaks_an_invariant(data, supplier, details):
-    """Whatever the supplier answers, and a person requeues: invariants 1, 3 and 6 hold at every
-    step.
-    """
+    """Invariants 1, 3 and 6 hold at every step, whatever is answered and requeued."""
     make = relograde if supplier == "relograde" else logitrail
     suspect = data.draw(st.sampled_from([None, None, NOW - 1]))
     walk = Walk(make(details=details and supplier == "logitrail", suspect_at=suspect))
@@ -573,9 +557,7 @@ def test_no_way_of_an_order_breaks_an_invariant(data, supplier, details):
     ("at", "may"), [(LAST - 1, True), (LAST, True), (LAST + 1, False), (DEADLINE + 1, False)]
 )
 def test_no_confirm_after_the_last_safe_moment(at, may):
-    """The last safe moment is the deadline less the margin; after it an order that nothing was sent
-    for is dead (6).
-    """
+    """After the last safe moment (deadline less margin) an unsent order is dead (6)."""
     plan = RELOGRADE.next_call(relograde(), at)
     if may:
         assert plan == Call(kind=CONFIRM)
@@ -587,9 +569,7 @@ def test_no_confirm_after_the_last_safe_moment(at, may):
 @pytest.mark.parametrize("at", [LAST + 1, DEADLINE - 1, DEADLINE + 1])
 @pytest.mark.parametrize("order", [ASKED, relograde(suspect_at=NOW), relograde(must_ask=True)])
 def test_an_unresolved_order_is_asked_about_after_its_deadline(at, order):
-    """Unresolved, suspected or requeued: the deadline alone does not kill it, a read comes first
-    (6, 8).
-    """
+    """A read precedes death by deadline: unresolved, suspected or requeued (6, 8)."""
     assert RELOGRADE.next_call(order, at) == Call(kind=READ)
 
 
@@ -597,7 +577,7 @@ def test_an_unresolved_order_is_asked_about_after_its_deadline(at, order):
     ("at", "state"), [(LAST - 1, "accepted"), (LAST, "accepted"), (LAST + 1, "dead")]
 )
 def test_a_settled_created_after_the_last_safe_moment_is_a_missed_deadline(at, state):
-    """Known as not confirmed, and too late to confirm: dead, `deadline_missed`."""
+    """The order is known as not confirmed, and too late to confirm."""
     step = decide(sent(relograde(), LAST - 500), CREATED, READ, now=at)
     assert step.order.state == state
     assert step.order.reason == ("deadline_missed" if state == "dead" else None)
@@ -606,7 +586,7 @@ def test_a_settled_created_after_the_last_safe_moment_is_a_missed_deadline(at, s
 
 @pytest.mark.parametrize(("after", "resolved"), [(-1, False), (0, False), (1, True)])
 def test_created_is_believed_only_from_a_read_sent_after_the_settle_time(after, resolved):
-    """`send_by` + settle: what counts is when the read was sent, not when its answer came (3)."""
+    """The read must be sent after `send_by` + settle; when it is answered does not matter (3)."""
     order = sent(relograde(), NOW)
     settled = NOW + SEND_WINDOW + SETTLE
     step = decide(order, CREATED, READ, now=settled + 20, at=settled + after)
@@ -617,7 +597,7 @@ def test_created_is_believed_only_from_a_read_sent_after_the_settle_time(after, 
 
 @pytest.mark.parametrize(("after", "resolved"), [(-1, False), (0, False), (1, True)])
 def test_a_suspect_is_cleared_one_settle_time_after_the_restart(after, resolved):
-    """What the server forgot counts as possibly sent until a read one settle time later (2)."""
+    """A confirm that the server may have forgotten counts as sent until a settled read (2)."""
     step = decide(
         relograde(suspect_at=NOW), CREATED, READ, now=NOW + SETTLE + 5, at=NOW + SETTLE + after
     )
@@ -626,7 +606,7 @@ def test_a_suspect_is_cleared_one_settle_time_after_the_restart(after, resolved)
 
 @pytest.mark.parametrize(("after", "asks"), [(-1, False), (0, False), (1, True)])
 def test_logitrail_is_asked_only_after_the_settle_time(after, asks):
-    """The repeat is the question, and comes after `send_by` + settle, with an empty body (3)."""
+    """The repeat is the question; it leaves after `send_by` + settle with an empty body (3)."""
     order = sent(logitrail(details=True))
     settled = NOW + SEND_WINDOW + 60
     plan = LOGITRAIL.next_call(order, settled + after)
@@ -639,28 +619,24 @@ def test_logitrail_is_asked_only_after_the_settle_time(after, asks):
 
 @pytest.mark.parametrize(("after", "host"), [(-1, 1), (0, 0), (1, 0)])
 def test_the_question_changes_its_host_after_ten_minutes(after, host):
-    """For ten minutes at least the question goes to the host that got the attempt."""
+    """For ten minutes the question goes to the host that got the attempt."""
     order = sent(logitrail(host=1), host_since=NOW)
     assert LOGITRAIL.next_call(order, NOW + HOST_STAYS + after).host == host
 
 
 def test_a_suspected_order_without_a_host_is_asked_at_the_first():
-    """Nothing is known of the forgotten attempt: the present host is asked."""
+    """Nothing is known of the forgotten attempt, so the present host is asked."""
     assert LOGITRAIL.next_call(logitrail(suspect_at=NOW - 100), NOW) == Call(kind=CONFIRM, host=0)
 
 
 @pytest.mark.parametrize(("order", "host"), [(FIRST, 1), (replace(FIRST, host=1), 0), (SECOND, 0)])
 def test_a_host_that_cannot_be_reached_is_changed_unless_something_is_unresolved(order, host):
-    """Nothing was sent, so the other host may be tried at once; a question stays where the attempt
-    went.
-    """
+    """Nothing was sent, so the other host is tried; a question stays with its attempt."""
     assert decide(order, Unavailable()).order.host == host
 
 
 def test_details_go_with_every_confirm_until_one_is_unresolved():
-    """And whether they were applied is told: true, false, or null where there were none or a
-    webhook spoke.
-    """
+    """Whether details were applied is told: true, false, or null without details or by webhook."""
     order = logitrail(details=True)
     assert LOGITRAIL.next_call(order, NOW).details
     assert decide(sent(order), TRACKED, details=True).order.details_applied is True
@@ -672,7 +648,7 @@ def test_details_go_with_every_confirm_until_one_is_unresolved():
 @pytest.mark.parametrize(("after", "state"), [(-1, "pending"), (0, "dead"), (1, "dead")])
 @pytest.mark.parametrize("answer", [PENDING, CREATED])
 def test_pending_for_seven_days_is_a_dead_letter_that_is_still_read_daily(after, state, answer):
-    """The pending limit, one second either side; the order is looked at again a day later."""
+    """The pending limit, one second either side; the order is read again a day later."""
     now = NOW + WEEK + after
     step = decide(replace(WAITING, pending_since=NOW), answer, READ, now=now)
     assert step.order.state == state
@@ -691,7 +667,7 @@ def test_the_pending_limit_counts_from_a_requeue():
 
 @pytest.mark.parametrize("answer", [TIMEOUT, Unavailable()], ids=["timeout", "not sent"])
 def test_pending_too_long_is_read_daily_when_the_last_read_failed_too(answer):
-    """`pending_too_long` is still re-read daily, whatever answer it was written after."""
+    """`pending_too_long` is read daily, whichever answer it was written after."""
     now = NOW + WEEK
     step = decide(replace(WAITING, pending_since=NOW), answer, READ, now=now)
     assert (step.order.reason, step.order.due_at) == ("pending_too_long", now + DAY)
@@ -723,7 +699,7 @@ def test_a_letter_of_pending_too_long_keeps_being_read(answer):
     ("order", "ends"), [(relograde(state="cancelled"), None), (OVERDUE, NOW + DAY)]
 )
 def test_reads_of_an_order_that_is_not_open_end_after_six_that_failed(order, ends):
-    """A follow-up is no endless retry; one that was pending too long is still read once a day."""
+    """A follow-up ends; an order that was pending too long is still read once a day."""
     for failed in range(5):
         order = decide(order, TIMEOUT, READ).order
         assert (order.failures, NOW < order.due_at < NOW + DAY) == (failed + 1, True)
@@ -732,7 +708,7 @@ def test_reads_of_an_order_that_is_not_open_end_after_six_that_failed(order, end
 
 
 def test_a_403_on_one_orders_question_is_asked_again_while_others_pass():
-    """The lane is well, and a failed question changes no state (5)."""
+    """The lane is healthy, and a failed question changes no state (5)."""
     order = sent(relograde(denied_at=NOW - 20), NOW - 100)
     step = decide(order, Blocked("forbidden"), READ, passed_at=NOW - 10)
     assert (step.event, step.signal) == ("question_failed", None)
@@ -740,9 +716,7 @@ def test_a_403_on_one_orders_question_is_asked_again_while_others_pass():
 
 
 def test_a_pending_order_may_be_found_pending_while_it_is_dead():
-    """A dead order that the supplier still works on stays dead for the human, and is looked at on
-    the schedule.
-    """
+    """The order stays dead for the human and is read on the schedule."""
     dead = relograde(
         state="dead", reason="unrecognised_answer", letter="unrecognised_answer", letter_at=NOW
     )
@@ -768,9 +742,7 @@ GIVES_UP = [
 @pytest.mark.parametrize(("order", "at", "answer", "reason"), GIVES_UP)
 @pytest.mark.parametrize("after", [-1, 0, 1])
 def test_the_question_is_given_up_when_its_time_is_over(order, at, answer, reason, after):
-    """Logitrail: LOGITRAIL_GIVE_UP_SECONDS from acceptance or requeue; Relograde: a day after the
-    deadline.
-    """
+    """Logitrail: give-up time after acceptance or requeue; Relograde: a day after the deadline."""
     kind = READ if order.supplier == "relograde" else CONFIRM
     step = decide(order, answer, kind, now=at + after)
     assert step.order.state == (
@@ -781,16 +753,14 @@ def test_the_question_is_given_up_when_its_time_is_over(order, at, answer, reaso
 
 
 def test_a_question_about_an_order_that_was_never_sent_is_given_up_too():
-    """A requeued order with nothing unresolved does not stay open for ever when reads fail after
-    its deadline (6).
-    """
+    """A requeued order with nothing unresolved is dead when reads fail past its deadline (6)."""
     order = relograde(must_ask=True, requeued_at=DEADLINE)
     step = decide(order, TIMEOUT, READ, now=DEADLINE + 2 * DAY)
     assert step.order.state == "dead"
 
 
 CLIPS = [
-    # seconds from now to the last safe moment, failures so far, seconds until the next look
+    # seconds from now to the last safe moment, failures so far, seconds until the order is due
     (100.0, 0, 2.0),
     (100.0, 2, 30.0),
     (100.0, 9, 30.0),
@@ -807,9 +777,7 @@ CLIPS = [
 @pytest.mark.parametrize(("left", "failures", "wait"), CLIPS)
 @pytest.mark.parametrize("unresolved", [False, True])
 def test_retries_are_clipped_so_that_one_last_confirm_can_leave(left, failures, wait, unresolved):
-    """RETRY_SECONDS, the last repeats; a look that would come too late comes five seconds before it
-    is too late (6).
-    """
+    """RETRY_SECONDS, the last repeats; a retry past the last safe moment is 5 s before it (6)."""
     now = LAST - left
     order = sent(relograde(failures=failures), now, older=now - 100 if unresolved else None)
     step = decide(order, Unavailable(), now=now)
@@ -819,9 +787,7 @@ def test_retries_are_clipped_so_that_one_last_confirm_can_leave(left, failures, 
 
 @pytest.mark.parametrize("answer", [Unavailable(), NotFound()], ids=["not sent", "not found"])
 def test_a_confirm_that_failed_across_the_last_safe_moment_is_dead_at_once(answer):
-    """Nothing is unresolved and it is too late: there is nothing to wait for, least of all a
-    backoff (6).
-    """
+    """Nothing is unresolved and it is too late, so no backoff delays the dead letter (6)."""
     step = decide(sent(relograde(failures=5), LAST - 1), answer, now=LAST + 1)
     assert step.order.reason == "deadline_missed" or step.order.due_at <= LAST + 1
 
@@ -837,8 +803,8 @@ def test_jitter_is_a_fifth_either_way():
 
 
 @pytest.mark.parametrize(("snoozes", "wait"), [(0, 15), (1, 30), (2, 60), (3, 60), (99, 60)])
-def test_a_pending_order_is_looked_at_on_the_schedule_and_spends_no_attempt(snoozes, wait):
-    """The re-check schedule, the last step repeats."""
+def test_a_pending_order_is_read_on_the_schedule_and_spends_no_attempt(snoozes, wait):
+    """The re-check schedule; its last delay repeats."""
     order = replace(WAITING, snoozes=snoozes, lines=[{"tag": "2", "status": "pending", "deliverable": False,
                                                       "expires_at": None, "sealed": None}])  # fmt: skip
     step = decide(order, PENDING, READ)
@@ -850,7 +816,7 @@ def test_a_pending_order_is_looked_at_on_the_schedule_and_spends_no_attempt(snoo
 
 
 def test_a_pending_order_is_told_again_only_when_more_lines_are_finished():
-    """The first pending is told, and each that brings a line; the others are silent."""
+    """The first pending is told, and each that finishes a line."""
     first = decide(sent(relograde()), PENDING)
     again = decide(first.order, PENDING, READ)
     more = decide(again.order, Pending(lines=(DONE, OPEN_LINE)), READ)
@@ -860,9 +826,7 @@ def test_a_pending_order_is_told_again_only_when_more_lines_are_finished():
 
 
 def test_a_cancelled_order_is_read_again_after_a_quarter_of_an_hour_and_a_day():
-    """While lines are unsettled; changes are told with `order.updated`, and after the second look
-    there is none.
-    """
+    """While lines may change; changes are told by `order.updated`; the second read is the last."""
     unsettled = Cancelled(lines=(DONE, OPEN_LINE))
     order = decide(ASKED, unsettled, READ).order
     assert order.due_at == NOW + 900
@@ -878,15 +842,15 @@ def test_a_cancelled_order_is_read_again_after_a_quarter_of_an_hour_and_a_day():
 
 
 @pytest.mark.parametrize(("line", "due"), [(OPEN_LINE, NOW + DAY), (DONE, None)])
-def test_a_404_does_not_end_the_looks_at_a_cancelled_order(line, due):
-    """Its lines may still be delivered; the look after that comes as planned."""
+def test_a_404_does_not_end_the_reads_of_a_cancelled_order(line, due):
+    """Its lines may still be delivered, so the next read comes as planned."""
     order = decide(ASKED, Cancelled(lines=(DONE, OPEN_LINE)), READ).order
     order = replace(order, lines=[{**old, "status": line.status} for old in order.lines])
     assert decide(order, NotFound(), READ, now=NOW + 900).order.due_at == due
 
 
 def test_an_earlier_creation_moves_the_deadline_and_a_later_one_does_not():
-    """If an answer shows an earlier `dateCreated`, the deadline becomes that much earlier (6)."""
+    """An earlier `dateCreated` moves the deadline by as much (6)."""
     order = ASKED
     for shift, moved in ((-3600, 3600), (3600, 0), (0, 0)):
         shown = datetime.fromtimestamp(order.created_at + shift, UTC)
@@ -899,16 +863,14 @@ def test_an_earlier_creation_moves_the_deadline_and_a_later_one_does_not():
 
 
 def test_an_earlier_creation_can_make_it_too_late():
-    """The read that shows it decides with it."""
+    """The read that shows the earlier creation also decides with it."""
     shown = datetime.fromtimestamp(NOW - 86400 + 20, UTC)
     step = decide(ASKED, Created(created_at=shown), READ)
     assert (step.order.state, step.order.reason) == ("dead", "deadline_missed")
 
 
 def test_the_truth_wins_over_the_clock_and_over_a_letter():
-    """A finished order found after the deadline, or dead, is confirmed, and its letter closes
-    (5).
-    """
+    """An order found finished after its deadline, or while dead, is confirmed (5)."""
     dead = relograde(
         state="dead", reason="deadline_missed", letter="deadline_missed", letter_at=NOW
     )
@@ -924,7 +886,7 @@ def test_the_truth_wins_over_the_clock_and_over_a_letter():
 
 
 def test_incomplete_for_a_dead_order_leaves_it_dead():
-    """Finished without anything to deliver is no proof."""
+    """Finished with nothing to deliver is no proof."""
     dead = relograde(
         state="dead", reason="deadline_missed", letter="deadline_missed", letter_at=NOW
     )
@@ -933,7 +895,7 @@ def test_incomplete_for_a_dead_order_leaves_it_dead():
 
 
 def test_the_third_contradiction_is_a_dead_letter():
-    """Confirm refused, then read as `created`: confirm again twice, the third time a human."""
+    """A confirm is refused, yet a read says `created`: the third time a human decides."""
     order = relograde()
     for turn in (1, 2, 3):
         refused = decide(sent(order, NOW + 100 * turn), REFUSED, now=NOW + 100 * turn)
@@ -946,7 +908,7 @@ def test_the_third_contradiction_is_a_dead_letter():
 
 
 def test_a_contradiction_needs_a_refusal():
-    """A timeout that turns out as not confirmed contradicts nothing."""
+    """A timeout that reads as not confirmed contradicts nothing."""
     refused = replace(decide(sent(relograde()), REFUSED).order, older_send_by=None)
     again = decide(sent(refused, NOW + 100), TIMEOUT, now=NOW + 100)
     assert decide(again.order, CREATED, READ, now=NOW + 300).order.contradictions == 0
@@ -954,9 +916,7 @@ def test_a_contradiction_needs_a_refusal():
 
 @pytest.mark.parametrize("answer", [UNRECOGNISED, EXPIRED, FUNDS], ids=lambda answer: answer.reason)
 def test_a_rejection_is_judged_after_the_read(answer):
-    """While an attempt is unresolved a rejection is kept as the verdict; a settled `created` lets
-    it die of that.
-    """
+    """While an attempt is unresolved the refusal is kept; a settled `created` makes it final."""
     asked = decide(replace(TWICE, requeued_at=None), answer).order
     assert RELOGRADE.next_call(asked, NOW) == Call(kind=READ)
     assert decide(asked, CREATED, READ, now=NOW + 1, at=NOW - 170).order.state == "submitted"
@@ -966,7 +926,7 @@ def test_a_rejection_is_judged_after_the_read(answer):
 
 
 def test_expired_after_attempts_without_effect_is_read_first():
-    """The order in which the supplier checks is unknown: an earlier attempt may have succeeded."""
+    """The supplier's order of checks is unknown: an earlier attempt may have succeeded."""
     asked = decide(sent(relograde(attempts=1)), EXPIRED).order
     assert RELOGRADE.next_call(asked, NOW) == Call(kind=READ)
     judged = decide(asked, CREATED, READ).order
@@ -983,7 +943,7 @@ def test_expired_after_attempts_without_effect_is_read_first():
                                     (NOW - 9, NOW - 10, "accepted"), (NOW - 9, NOW - 8, "dead")],
 )  # fmt: skip
 def test_one_order_refused_with_403_while_others_pass_is_its_own_dead_letter(denied, passed, state):
-    """The first 403 holds the lane; a second after another call got through is the order's (7)."""
+    """The first 403 holds the lane; a second, after another call passed, is the order's (7)."""
     step = decide(sent(relograde(denied_at=denied)), Blocked("forbidden"), passed_at=passed)
     assert step.order.state == state
     assert step.order.reason == ("access_denied" if state == "dead" else None)
@@ -996,7 +956,7 @@ def test_one_order_refused_with_403_while_others_pass_is_its_own_dead_letter(den
                                    (NOW - 9, NOW - 10, "accepted"), (NOW - 9, NOW - 8, "dead")],
 )  # fmt: skip
 def test_a_not_found_ends_an_order_only_when_another_was_found_in_between(missed, found, state):
-    """The second time, when another call of the lane found its order in between (7)."""
+    """The second not-found ends the order if the lane found another order between (7)."""
     step = decide(sent(relograde(not_found_at=missed)), NotFound(), found_at=found)
     assert step.order.state == state
     assert step.order.reason == ("order_not_found" if state == "dead" else None)
@@ -1005,23 +965,19 @@ def test_a_not_found_ends_an_order_only_when_another_was_found_in_between(missed
 @pytest.mark.parametrize("mark", ["denied_at", "not_found_at"])
 @pytest.mark.parametrize("answer", [PENDING, CREATED], ids=["pending", "created"])
 def test_an_answer_about_the_order_clears_what_was_held_against_it(mark, answer):
-    """It was found, and let in: the next refusal is a first one again."""
+    """The supplier found the order and let the call in: the next refusal is a first one."""
     assert getattr(decide(replace(ASKED, **{mark: NOW - 9}), answer, READ).order, mark) is None
 
 
 def test_a_rejection_clears_a_not_found_too():
-    """Who refuses an order has found it: the next not-found is a first one, and the finding was the
-    order's own (7).
-    """
+    """A supplier that refuses an order has found it: the next not-found is a first one (7)."""
     order = decide(sent(relograde(not_found_at=NOW - 9, attempts=1)), EXPIRED).order
     later = decide(order, NotFound(), READ, now=NOW + 5, found_at=NOW)
     assert later.order.state == "accepted"
 
 
 def test_a_not_found_clears_a_403():
-    """A call that was let in ends the suspicion that this order is denied: a second 403 much later
-    is a first (7).
-    """
+    """The call was let in: a second 403 much later is a first one (7)."""
     order = decide(sent(relograde(denied_at=NOW - 9)), NotFound()).order
     later = decide(
         sent(order, NOW + 9000), Blocked("forbidden"), now=NOW + 9000, passed_at=NOW + 8000
@@ -1033,7 +989,7 @@ def test_a_not_found_clears_a_403():
     "answer", [Blocked("unauthorized"), Blocked("rate_limited", 9.0), Blocked("forbidden")]
 )
 def test_a_blocked_call_moves_no_backoff(answer):
-    """The lane is held; the order stays due as it was (7)."""
+    """The lane is held; the order stays due (7)."""
     step = decide(sent(relograde(failures=2)), answer)
     assert (step.order.failures, step.order.due_at, step.cause) == (2, NOW, answer.cause)
     assert step.retry_after == answer.retry_after
@@ -1043,9 +999,7 @@ def test_a_blocked_call_moves_no_backoff(answer):
 
 
 def test_an_inferred_order_without_tracking_gets_a_letter_beside_it():
-    """After LOGITRAIL_GIVE_UP_SECONDS; the order stays confirmed, and the webhook closes the
-    letter.
-    """
+    """The order stays confirmed after LOGITRAIL_GIVE_UP_SECONDS; the webhook closes the letter."""
     plan = LOGITRAIL.next_call(INFERRED, NOW + 9)
     assert (plan.order.state, plan.order.letter, plan.order.due_at) == (
         "confirmed",
@@ -1067,9 +1021,7 @@ def test_an_inferred_order_without_tracking_gets_a_letter_beside_it():
 
 @pytest.mark.parametrize("state", ["withdrawn", "resolved"])
 def test_proof_for_a_withdrawn_or_resolved_order_is_told_with_a_letter_once(state):
-    """`order.updated`, and a dead letter `contradictory_answers` beside it; the same proof again is
-    silent.
-    """
+    """`order.updated` and one letter `contradictory_answers`; a repeated proof is silent."""
     first = decide(replace(GONE, state=state), TRACKED, NOTICE)
     assert (first.order.state, first.order.letter) == (state, "contradictory_answers")
     assert first.tells == (("order.updated", "contradictory_answers"),)
@@ -1080,9 +1032,7 @@ def test_proof_for_a_withdrawn_or_resolved_order_is_told_with_a_letter_once(stat
 
 @pytest.mark.parametrize("state", ["withdrawn", "resolved"])
 def test_proof_gets_its_letter_although_the_order_was_contradictory_before(state):
-    """Refused and yet created, then taken back or resolved, then finished: a human must hear of
-    it.
-    """
+    """Contradictory, then withdrawn or resolved, then finished: a human is told again."""
     dead = relograde(
         state="dead",
         reason="contradictory_answers",
@@ -1100,16 +1050,14 @@ def test_proof_gets_its_letter_although_the_order_was_contradictory_before(state
 
 
 def test_a_repeated_cancellation_of_a_proven_order_is_told_once():
-    """Webhooks are repeated: the same news again is none."""
+    """Webhooks are repeated, and a repeat is no news."""
     first = decide(PROVEN, Cancelled(), NOTICE)
     assert first.tells
     assert decide(first.order, Cancelled(), NOTICE).tells == ()
 
 
 def test_an_order_waits_by_its_last_safe_moment_or_its_time_to_give_up():
-    """Confirms and questions rank by deadline, re-checks by the time until which they wait for a
-    page, if they do.
-    """
+    """Confirms and questions rank by deadline, re-checks by how long they wait for a page."""
     assert RELOGRADE.times.waits_for(relograde()) == ("confirm", LAST)
     assert RELOGRADE.times.waits_for(relograde(must_ask=True)) == ("ask", LAST)
     assert RELOGRADE.times.waits_for(ASKED) == ("ask", LAST)
@@ -1127,7 +1075,7 @@ def test_an_order_waits_by_its_last_safe_moment_or_its_time_to_give_up():
 
 
 def test_what_is_shown_is_kept():
-    """Lines by tag with their expiry and sealed form; what was deliverable stays so."""
+    """Lines by tag, with expiry and sealed form; a deliverable line stays deliverable."""
     until = datetime(2027, 1, 1, tzinfo=UTC)
     first = decide(
         ASKED, Pending(lines=(Line("1", "finished", True, until, "sealed"), OPEN_LINE)), READ
