@@ -96,8 +96,8 @@ MUTANTS = (
     ),
     _one(
         "a read timeout taken as no effect", POLICY,
-        "        seen = replace(order, detail=answer.detail or None)\n",
-        "        seen = replace(records.without_effect(order, turn.call), detail=answer.detail or None)\n",
+        "        seen = records.noted(order, answer.detail)\n",
+        "        seen = records.noted(records.without_effect(order, turn.call), answer.detail)\n",
     ),
     _one("frozen between intent and send, and sends", GATE, "if now > self.opened_at + self.send_within:", "if False:"),
     _one("an early `created` taken at its word", POLICY, "if order.unresolved and turn.call.at <= self.times.settled_at(order):", "if False:"),

@@ -209,7 +209,7 @@ class Policy:
         clear = order
         if answer.certain:
             clear = records.without_effect(order, turn.call)
-        clear = replace(records.answered(clear), detail=answer.detail or None)
+        clear = records.noted(records.answered(clear), answer.detail)
         if answer.reason == "order_not_passive":
             return self._not_passive(clear, turn.now)
         asked_already = order.verdict == answer.reason and not self.rules.reads
@@ -241,11 +241,8 @@ class Policy:
 
     def _on_blocked(self, order: Order, answer: say.Blocked, turn: Turn) -> Step:
         """The order stays due; a second 403 while others pass is the order's own trouble."""
-        clear = replace(
-            records.without_effect(order, turn.call),
-            due_at=turn.now,
-            detail=answer.detail or None,
-        )
+        clear = records.noted(records.without_effect(order, turn.call), answer.detail)
+        clear = replace(clear, due_at=turn.now)
         if answer.cause != "forbidden" or order.state not in OPEN:
             return Step(order=clear, event="blocked")
         others_pass = _is_after(turn.call.passed_at, order.denied_at)
@@ -261,12 +258,11 @@ class Policy:
         clear = records.without_effect(order, turn.call)
         if turn.call.kind == CONFIRM and not clear.unresolved:
             clear = replace(clear, host=self._other_host(order))
-        noted = replace(clear, detail=answer.detail or None)
-        return self.later.retry(noted, "unavailable", turn)
+        return self.later.retry(records.noted(clear, answer.detail), "unavailable", turn)
 
     def _on_unknown(self, order: Order, answer: say.Unknown, turn: Turn) -> Step:
         """A confirm may have taken effect: the order stays submitted and is asked about."""
-        seen = replace(order, detail=answer.detail or None)
+        seen = records.noted(order, answer.detail)
         if turn.call.kind == READ:
             return self.later.retry(seen, "question_failed", turn)
         if not self.rules.reads:
@@ -283,11 +279,8 @@ class Policy:
         if order.state not in OPEN:
             due_at = followup_at(order, turn.now)
             return Step(order=replace(order, due_at=due_at), event="question_failed")
-        clear = replace(
-            records.without_effect(order, turn.call),
-            detail=answer.detail or None,
-            denied_at=None,
-        )
+        clear = records.noted(records.without_effect(order, turn.call), answer.detail)
+        clear = replace(clear, denied_at=None)
         others_are_found = _is_after(turn.call.found_at, order.not_found_at)
         if others_are_found or order.requeued_at is not None:
             return steps.dead_letter(clear, "order_not_found", turn.now)

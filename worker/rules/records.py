@@ -45,6 +45,11 @@ def answered(order: Order) -> Order:
     )
 
 
+def noted(order: Order, detail: str) -> Order:
+    """The answer's own words stand in the record, for a person; none when it had none."""
+    return replace(order, detail=detail or None)
+
+
 def ended(order: Order, state: str, now: float) -> Order:
     """The order has ended in `state`; its letter closes."""
     return replace(

@@ -64,7 +64,8 @@ class Times:
         A pending order waits until its rank for a list page; 0 means that it does not wait.
         """
         if order.state in ("accepted", "submitted"):
-            return Rank(_kind_of_next_call(order), self._confirm_until(order))
+            must_ask = order.unresolved or order.must_ask
+            return Rank("ask" if must_ask else "confirm", self._confirm_until(order))
         if order.page_says or order.due_at is None:
             return Rank("recheck", 0.0)
         return Rank("recheck", order.due_at + self.slack(order))
@@ -74,7 +75,7 @@ class Times:
         planned = order.state == "pending" and order.snoozes > 0
         if not planned or order.failures or order.incomplete:
             return 0.0
-        return page_trust.SLACK * self._recheck_delay(order.snoozes - 1)
+        return page_trust.SLACK * _repeating(self.rules.recheck, order.snoozes - 1)
 
     def _confirm_until(self, order: Order) -> float:
         last = self.last_safe_moment(order)
@@ -84,14 +85,13 @@ class Times:
 
     def recheck_at(self, order: Order, now: float, jitter: float) -> float:
         """When a pending order is read again: the re-check schedule, whose last delay repeats."""
-        return now + _jittered(self._recheck_delay(order.snoozes), jitter)
-
-    def _recheck_delay(self, snoozes: int) -> float:
-        return _repeating(self.rules.recheck, snoozes)
+        delay = _repeating(self.rules.recheck, order.snoozes)
+        return now + _jittered(delay, jitter)
 
     def retry_at(self, order: Order, now: float, jitter: float) -> float:
         """The next delay of RETRY_SECONDS, clipped so that one last confirm can leave in time."""
-        due = now + _jittered(_repeating(self.rules.retry, order.failures), jitter)
+        delay = _repeating(self.rules.retry, order.failures)
+        due = now + _jittered(delay, jitter)
         last = self.last_safe_moment(order)
         if last is None or order.state not in ("accepted", "submitted"):
             return due
@@ -141,12 +141,6 @@ def cancelled_recheck_at(cancelled_at: float, now: float) -> float | None:
         if cancelled_at + delay > now:
             return cancelled_at + delay
     return None
-
-
-def _kind_of_next_call(order: Order) -> str:
-    if order.unresolved or order.must_ask:
-        return "ask"
-    return "confirm"
 
 
 def _later_of(moment: float, requeued_at: float | None) -> float:
