@@ -375,7 +375,7 @@ def test_dead_letters_leave_only_by_a_word():
         for name, text in lua().items()
         if re.search(r"'(EX|PX|EXPIRE|PEXPIRE|EXPIREAT)'", text)
     }
-    assert expiring == {"mark"}
+    assert expiring == {"order_mark_withdrawn"}
     assert dead_letters.__doc__
 
 

@@ -230,7 +230,7 @@ class Struck(Scripts):
 
     def run(self, name: str, room: str, **arguments: Any) -> dict[str, Any]:
         answer = super().run(name, room, **arguments)
-        if name == "lane_settle":
+        if name == "lane_call_settle":
             assert self.confirm() == "confirmed"
         return answer
 

@@ -696,7 +696,7 @@ def test_an_undeliverable_outcome_is_a_letter_like_any_other(run, here):
     """Listed, shown, requeued, resolved under `outcome/ID`."""
     confirm(run)
     here.scripts.run(
-        "settle",
+        "outbox_settle",
         "relograde",
         channel="task",
         deliveries=[{"id": "T-1", "sequence": 1, "delay": 1.0}],

@@ -61,9 +61,9 @@ class Bank:
         """A script about a look has run."""
         if arguments["kind"] != "account":
             return
-        if name == "lane_call" and result == "permitted":
+        if name == "lane_call_permit" and result == "permitted":
             self._looks[arguments["token"]] = Look(self.world.clock.now)
-        elif name == "lane_settle" and result == "settled" and arguments["balances"]:
+        elif name == "lane_call_settle" and result == "settled" and arguments["balances"]:
             look = self._looks[arguments["token"]]
             look.settled_at, look.told = (
                 self.world.clock.now,

@@ -8,26 +8,34 @@ from dataclasses import replace
 from tests.simulation import behaviours as do
 from tests.simulation.plan import Event, Fault, OrderPlan, Plan
 
-EARLY = ("message_received", "order_opened", "claimed", "open?", "open!", "claim?", "claim!")
+EARLY = (
+    "message_received",
+    "order_opened",
+    "claimed",
+    "order_open?",
+    "order_open!",
+    "order_claim?",
+    "order_claim!",
+)
 """Points that every run comes to."""
 POINTS = (
-    *EARLY, "permit?", "permit!", "intent_written", "connect", "bytes_sent", "answer_received",
-    "decided", "write?",
-    "write!", "applied", "outcome_taken", "outcome_sent", "message_acknowledged", "dispatch?",
-    "dispatch!", "take!",
-    "settle?", "load!", "write?", "intent_written", "connect", "answer_received",
+    *EARLY, "order_permit?", "order_permit!", "intent_written", "connect", "bytes_sent", "answer_received",
+    "decided", "order_write?",
+    "order_write!", "applied", "outcome_taken", "outcome_sent", "message_acknowledged", "lane_dispatch?",
+    "lane_dispatch!", "outbox_take!",
+    "outbox_settle?", "order_load!", "order_write?", "intent_written", "connect", "answer_received",
 )  # fmt: skip
 PAGED = (
-    "survey!",
-    "lane_call!",
+    "page_survey!",
+    "lane_call_permit!",
     "connect",
-    "shown?",
-    "shown!",
-    "write?",
-    "write!",
-    "learn?",
-    "learn!",
-    "lane_settle?",
+    "page_shown?",
+    "page_shown!",
+    "order_write?",
+    "order_write!",
+    "page_learn?",
+    "page_learn!",
+    "lane_call_settle?",
 )
 """Points of a page's turn."""
 SCRIPTS = tuple(point for point in POINTS if point[-1] in "?!")

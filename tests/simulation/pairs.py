@@ -57,7 +57,10 @@ def _plan(number: int, boundary: str, name: str, kind: str, fault: str) -> Plan:
     return Plan(
         seed=number,
         orders=orders,
-        faults=(_strike(fault, boundary, name, kind, seconds), Fault("pause", "write!", 3, 0.5)),
+        faults=(
+            _strike(fault, boundary, name, kind, seconds),
+            Fault("pause", "order_write!", 3, 0.5),
+        ),
         channels=("post",) if number % 2 else ("task",),
         days=5.0,
     )

@@ -36,8 +36,8 @@ def _restarts() -> dict[str, Plan]:
         "connect",
         "bytes_sent",
         "answer_received",
-        "write!",
-        "take!",
+        "order_write!",
+        "outbox_take!",
         "outcome_taken",
     )
     found = {}
@@ -67,7 +67,7 @@ def _forgotten() -> dict[str, Plan]:
             requeued, replace(lost, nth=2), Event("requeue", 60.0, 1, seconds=5.0), lossy=True
         ),
         "a question after a restart proves nothing": _scene(
-            elsewhere, replace(lost, point="permit?"), Event("requeue", 300.0, 1), lossy=True
+            elsewhere, replace(lost, point="order_permit?"), Event("requeue", 300.0, 1), lossy=True
         ),
     }
 
@@ -90,7 +90,7 @@ def _edges() -> dict[str, Plan]:
 def _people() -> dict[str, Plan]:
     """Somebody decides on a record, and is slow to write; meanwhile a confirm leaves."""
     slow, waits = _relograde(takes=20.0), Fault("pause", "claimed", 1, 2.0, order=0)
-    reads = Fault("pause", "load!", 1, 5.0, order=0)
+    reads = Fault("pause", "order_load!", 1, 5.0, order=0)
     return {
         "a withdraw decided before the intent": _scene(
             # Only a confirm with details is claimed first and permitted later.
@@ -147,7 +147,7 @@ def _money() -> dict[str, Plan]:
         "an order comes while a look is under way": replace(
             poor,
             orders=(*poor.orders[:2], cost(3, "20")),
-            faults=(Fault("pause", "lane_settle?", 1, 3.0),),
+            faults=(Fault("pause", "lane_call_settle?", 1, 3.0),),
         ),
         "requeued when the account is filled": replace(
             poor, balance="5", events=(*poor.events, *again)
@@ -177,7 +177,7 @@ def _pages() -> dict[str, Plan]:
         f"pages that show the list {pages}": replace(plain, pages=pages)
         for pages in ("true", "stuck", "early")
     }
-    for point in ("lane_call!", "connect", "shown!", "learn?"):
+    for point in ("lane_call_permit!", "connect", "page_shown!", "page_learn?"):
         frozen = Fault("freeze", point, 8 if point == "connect" else 1, 400.0)
         found[f"a page frozen at {point}"] = replace(plain, pages="true", faults=(frozen,))
     return found

@@ -24,21 +24,21 @@ from tests.simulation.workers import Site, Worker
 from worker import boundaries
 
 WRITES = {
-    "open",
-    "claim",
-    "permit",
-    "write",
-    "hint",
-    "mark",
-    "dispatch",
-    "refuse",
-    "settle",
-    "take",
-    "lane",
-    "tend",
-    "lane_call",
-    "lane_settle",
-    "learn",
+    "order_open",
+    "order_claim",
+    "order_permit",
+    "order_write",
+    "order_hint",
+    "order_mark_withdrawn",
+    "lane_dispatch",
+    "message_refuse",
+    "outbox_settle",
+    "outbox_take",
+    "lane_switch",
+    "orders_tend",
+    "lane_call_permit",
+    "lane_call_settle",
+    "page_learn",
 }
 BIG_STEP = 1.0
 ENDLESS = 2500
@@ -165,18 +165,18 @@ class World:
     def ran(self, name: str, room: str, arguments: dict[str, Any], answer: dict[str, Any]) -> None:
         """A ledger script has run."""
         actor = self.scheduler.current
-        if name == "mark" and answer["result"] == "marked":
+        if name == "order_mark_withdrawn" and answer["result"] == "marked":
             self.marked.add((room, arguments["id"]))
-        if name == "claim" and answer["result"] == "claimed" and actor:
+        if name == "order_claim" and answer["result"] == "claimed" and actor:
             actor.claim = arguments["claim"]
             self.watch.claimed(answer["order"])
-        elif name == "permit" and answer["result"] == "permitted":
+        elif name == "order_permit" and answer["result"] == "permitted":
             self.watch.permitted(room, arguments, probing=answer.get("probing", False))
-        elif name == "write" and answer["result"] == "written":
+        elif name == "order_write" and answer["result"] == "written":
             self.watch.wrote(room, arguments)
-        elif name.startswith("lane_"):
+        elif name.startswith("lane_call_"):
             self.bank.ran(name, arguments, answer["result"])
-        elif name == "refuse" and room not in self.rooms:
+        elif name == "message_refuse" and room not in self.rooms:
             self.rooms.append(room)
         self.changes += 1
         if self.changes == ENDLESS:

@@ -72,7 +72,7 @@ class LaneCalls:
         """
         limits, token = self.ledger.limits[supplier], secrets.token_hex(8)
         answer = self.ledger.scripts.run(
-            "lane_call",
+            "lane_call_permit",
             supplier,
             lane=keys.lane(account),
             kind=kind,
@@ -122,7 +122,7 @@ class LaneCalls:
         self, call: LaneCall, answer: Any, sent_at: float | None, balances: dict[str, str] | None
     ) -> dict[str, Any]:
         return self.ledger.scripts.run(
-            "lane_settle",
+            "lane_call_settle",
             call.supplier,
             lane=keys.lane(call.account),
             kind=call.kind,

@@ -154,11 +154,11 @@ class Ledger:
         """Accepts an order, once; a repeat makes its acceptance and its latest outcome go out
         again.
         """
-        return _opened(self.scripts.run("open", order.supplier, **self._open(order, details)))
+        return _opened(self.scripts.run("order_open", order.supplier, **self._open(order, details)))
 
     def load(self, supplier: str, order_id: str) -> Reply:
         """The record as it stands (result `ok` or `gone`)."""
-        return _reply(supplier, order_id, self.scripts.run("load", supplier, id=order_id))
+        return _reply(supplier, order_id, self.scripts.run("order_load", supplier, id=order_id))
 
     def details(self, order: Order) -> str | None:
         """The Order JSON kept beside the record, as text."""
@@ -172,7 +172,7 @@ class Ledger:
         """
         claim = secrets.token_hex(8)
         answer = self.scripts.run(
-            "claim", supplier, **self._claim(supplier, order_id, claim, direct)
+            "order_claim", supplier, **self._claim(supplier, order_id, claim, direct)
         )
         return dataclasses.replace(_reply(supplier, order_id, answer), claim=claim)
 
@@ -190,7 +190,7 @@ class Ledger:
         )
         words = self._permit(order.supplier, order.order_id, claimed.claim)
         words |= {"kind": call.kind, "host": call.host, "last_safe": last_safe}
-        return _permit(order, call, self.scripts.run("permit", order.supplier, **words))
+        return _permit(order, call, self.scripts.run("order_permit", order.supplier, **words))
 
     def take(self, supplier: str, order_id: str) -> Taken:
         """Claims an order, and permits it a confirm that needs no decision in the same round
@@ -202,7 +202,7 @@ class Ledger:
     def open_and_take(self, order: Order, details: str | None = None) -> tuple[Opened, Taken]:
         """Accepts an order, and takes it at once when its lane has room for all that wait."""
         words, claim = self._take(order.supplier, order.order_id, direct=True)
-        opening = ("open", self._open(order, details))
+        opening = ("order_open", self._open(order, details))
         opened, *answers = self.scripts.run_together(order.supplier, opening, *words)
         return _opened(opened), _taken(order.supplier, order.order_id, claim, *answers)
 
@@ -252,8 +252,8 @@ class Ledger:
         unseen = {"kind": CONFIRM, "unseen": True, "kills": self._kills(supplier)}
         permit = self._permit(supplier, order_id, claim) | unseen
         return [
-            ("claim", self._claim(supplier, order_id, claim, direct)),
-            ("permit", permit),
+            ("order_claim", self._claim(supplier, order_id, claim, direct)),
+            ("order_permit", permit),
         ], claim
 
     def write(
@@ -273,7 +273,7 @@ class Ledger:
             # forgot it.
             old = dict.fromkeys(old, "")
         answer = self.scripts.run(
-            "write",
+            "order_write",
             before.supplier,
             id=before.order_id,
             claim=claim,
@@ -323,7 +323,7 @@ class Ledger:
         """Reserves what may be looked at now."""
         limits = self.limits[supplier]
         answer = self.scripts.run(
-            "dispatch",
+            "lane_dispatch",
             supplier,
             lane=keys.lane(account),
             limit=limit,
@@ -342,29 +342,37 @@ class Ledger:
     def hint(self, supplier: str, order_id: str) -> str:
         """Makes an order due at once: due, remembered, ended or gone."""
         reads = self.policies[supplier].rules.reads
-        return str(self.scripts.run("hint", supplier, id=order_id, reads=reads)["result"])
+        return str(self.scripts.run("order_hint", supplier, id=order_id, reads=reads)["result"])
 
     def mark_withdrawn(self, supplier: str, order_id: str) -> bool:
         """Remembers a withdraw that came before its confirm; False when the order is there
         already.
         """
-        answer = self.scripts.run("mark", supplier, id=order_id, keep=int(max(self.retention, 1)))
+        answer = self.scripts.run(
+            "order_mark_withdrawn", supplier, id=order_id, keep=int(max(self.retention, 1))
+        )
         return bool(answer["result"] == "marked")
 
     def hold(self, supplier: str, account: str | None, note: str) -> None:
         """A person's hold: nothing but deadlines moves until a person releases it."""
-        self.scripts.run("lane", supplier, lane=keys.lane(account), action="hold", note=note)
+        self.scripts.run("lane_switch", supplier, lane=keys.lane(account), action="hold", note=note)
 
     def release(self, supplier: str, account: str | None) -> None:
         """Ends any hold."""
-        self.scripts.run("lane", supplier, lane=keys.lane(account), action="release")
+        self.scripts.run("lane_switch", supplier, lane=keys.lane(account), action="release")
 
     def tend(self, room: str) -> None:
         """Warns of deadlines that come near and forgets what ended long ago."""
         margin = self.policies[room].rules.margin if room in self.policies else 0.0
         lead = self.warning - margin
         self.scripts.run(
-            "tend", room, limit=100, channels=self.channels, lead=lead, grace=GRACE, postpone=3600.0
+            "orders_tend",
+            room,
+            limit=100,
+            channels=self.channels,
+            lead=lead,
+            grace=GRACE,
+            postpone=3600.0,
         )
 
     def _kills(self, supplier: str) -> bool:

@@ -35,7 +35,7 @@ class Messages:
         """
         whole = json.dumps([reason, identity or body], sort_keys=True, default=str)
         answer = self.scripts.run(
-            "refuse",
+            "message_refuse",
             ROOM,
             digest=hashlib.sha256(whole.encode()).hexdigest(),
             fields={
@@ -60,7 +60,7 @@ class Messages:
     def close(self, number: str, note: str) -> bool:
         """A person has dealt with it: the body goes. False when no such letter is open."""
         answer = self.scripts.run(
-            "close_message", ROOM, id=number, note=note, forget_after=self.retention
+            "message_close", ROOM, id=number, note=note, forget_after=self.retention
         )
         return bool(answer["result"] == "closed")
 

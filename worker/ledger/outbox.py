@@ -68,7 +68,7 @@ class Outbox:
         taken = []
         for room in self.rooms:
             answer = self.scripts.run(
-                "take",
+                "outbox_take",
                 room,
                 channel=channel,
                 limit=limit,
@@ -107,7 +107,7 @@ class Outbox:
     def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
         """A person's word on an undeliverable one; False when it is not."""
         answer = self.scripts.run(
-            "close_outcome",
+            "outbox_close",
             room,
             id=order_id,
             sequence=sequence,
@@ -126,7 +126,7 @@ class Outbox:
         sent: bool = False,
     ) -> list[str]:
         answer = self.scripts.run(
-            "settle",
+            "outbox_settle",
             room,
             channel=channel,
             deliveries=entries,

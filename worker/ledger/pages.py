@@ -37,7 +37,9 @@ class Pages:
 
     def survey(self, supplier: str, account: str | None) -> Survey:
         """Who waits for a page, and what is known of the list."""
-        answer = self.ledger.scripts.run("survey", supplier, lane=keys.lane(account), limit=WAITING)
+        answer = self.ledger.scripts.run(
+            "page_survey", supplier, lane=keys.lane(account), limit=WAITING
+        )
         waiting = tuple(
             Waiting(order_id, float(created_at), float(due_at), float(rank), int(version))
             for order_id, created_at, due_at, rank, version in answer["waiting"]
@@ -53,7 +55,9 @@ class Pages:
         """Our orders among `ids` that are pending or have ended, as they are now, and the ledger's
         time.
         """
-        answer = self.ledger.scripts.run("shown", supplier, lane=keys.lane(account), ids=list(ids))
+        answer = self.ledger.scripts.run(
+            "page_shown", supplier, lane=keys.lane(account), ids=list(ids)
+        )
         return [
             load_order(supplier, order_id, fields) for order_id, fields in answer["ours"]
         ], float(answer["now"])
@@ -73,7 +77,7 @@ class Pages:
         `denied`: what contradicts it; True when that has put the lane's pages off.
         """
         answer = self.ledger.scripts.run(
-            "learn",
+            "page_learn",
             supplier,
             lane=keys.lane(account),
             known=None if listing is None else json.dumps(listing.dump(), separators=(",", ":")),
@@ -86,5 +90,8 @@ class Pages:
     def switch(self, supplier: str, account: str | None, *, on: bool) -> None:
         """A person's word: pages are used, from the beginning, or are not."""
         self.ledger.scripts.run(
-            "lane", supplier, lane=keys.lane(account), action="pages_on" if on else "pages_off"
+            "lane_switch",
+            supplier,
+            lane=keys.lane(account),
+            action="pages_on" if on else "pages_off",
         )

@@ -40,7 +40,7 @@ class Backlog:
             self.ledger.limits[supplier].calls_per_minute,
         )
         seen = self.ledger.scripts.run(
-            "backlog",
+            "forecast_backlog",
             supplier,
             lane=keys.lane(account),
             limit=self.nearest,
@@ -70,7 +70,7 @@ class Backlog:
     def unpaid(self, supplier: str) -> tuple[dict[str | None, list[Unpaid]], bool]:
         """The letters for want of money by account, the latest ones; and whether these are all."""
         margin = self.ledger.policies[supplier].rules.margin
-        seen = self.ledger.scripts.run("unpaid_letters", supplier, limit=self.nearest)
+        seen = self.ledger.scripts.run("forecast_unpaid_letters", supplier, limit=self.nearest)
         letters: dict[str | None, list[Unpaid]] = {}
         for row in seen["letters"]:
             if "deadline_at" in row:
