@@ -44,12 +44,23 @@ demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n 
 test: setup ## every test (ARGS="-k name" for some)
 	@$(RUN) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-PROOF := tests/test_policy.py tests/test_interventions.py tests/test_page_trust.py tests/test_page_turn.py tests/test_ledger*.py
+# Tests that run in the process that is measured, without end-to-end runs.
+PROOF := $(filter-out tests/test_ledger_fakeredis.py,$(wildcard tests/test_ledger*.py)) \
+	$(patsubst %,tests/test_%.py,policy interventions page_trust page_turn page_search page_budget \
+	money forecast balance_look threads dispatcher doors teller failures health messages sealing \
+	schemas_logitrail schemas_order schemas_relograde suppliers_http suppliers_logitrail \
+	suppliers_relograde)
+LUA_PROOF := $(wildcard tests/test_ledger*.py) tests/test_page_turn.py tests/test_teller.py
+WHOLE := worker/rules/*,worker/ledger/*
+NEARLY := worker/turns/*,worker/web_app/*,worker/suppliers/*,schemas/*
 
 # Without what Hypothesis finds, which differs from run to run: every branch has an example.
-coverage: setup ## every branch of the policy, the operations and the ledger's Python, by their own tests
-	@$(BIN)/coverage run -m pytest -q -m "not hypothesis" $(PROOF)
-	@$(BIN)/coverage report
+coverage: setup ## branches of the Python (rules, ledger: all), lines of the Lua scripts (all)
+	@$(BIN)/python -m pytest -q --lua-coverage $(LUA_PROOF) & lua=$$!; \
+	$(BIN)/coverage run -m pytest -q -m "not hypothesis" $(PROOF); python=$$?; \
+	wait $$lua && exit $$python
+	@$(BIN)/coverage report --include='$(WHOLE)' --fail-under=100
+	@$(BIN)/coverage report --include='$(NEARLY)' --fail-under=95
 
 simulate: setup ## seeded runs on a virtual clock, and every (boundary, answer) pair (RUNS=n SEED=n JOBS=n)
 	@$(RUN) $(BIN)/python -m tests.simulation --runs $(RUNS) --seed $(SEED) --jobs $(JOBS)
@@ -68,9 +79,10 @@ run: setup ## the Procfile, against whatever the environment or .env names (WORK
 	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \
 		start --concurrency worker=$(WORKERS),flower=1
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff: rules and format; luacheck, where it is installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m tests.lint_lua
 
 types: setup ## mypy
 	@$(BIN)/mypy

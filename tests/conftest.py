@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fakeredis
+import lua_coverage
 import pytest
 import redis
 from wires import Certificates, make_certificate
@@ -28,6 +30,7 @@ from worker.servers import connect
 START = 1_800_000_000.0
 """The moment at which the tests' clock begins, seconds since the epoch."""
 RETRY = (2.0, 10.0, 30.0)
+LUA: pytest.StashKey[lua_coverage.Coverage] = pytest.StashKey()
 LANES = (("relograde", None), ("relograde", "a"), ("logitrail", None))
 
 
@@ -51,9 +54,51 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
         yield embedded
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--lua-coverage",
+        action="store_true",
+        help="run the ledger on fakeredis, and fail when a line of a Lua script does not run",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--lua-coverage"):
+        config.stash[LUA] = lua_coverage.Coverage()
+        lua_coverage.install(config.stash[LUA])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what fakeredis cannot do when it stands in for the server."""
+    if LUA in config.stash:
+        real = [item for item in items if item.get_closest_marker("real_server")]
+        config.hook.pytest_deselected(items=real)
+        items[:] = [item for item in items if item not in real]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    coverage = session.config.stash.get(LUA, None)
+    if coverage is not None and coverage.missed():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    coverage = config.stash.get(LUA, None)
+    if coverage is not None:
+        for line in lua_coverage.report(coverage):
+            terminalreporter.write_line(line)
+
+
 @pytest.fixture
-def client(server: EmbeddedRedis) -> Iterator[redis.Redis]:
-    """An empty database of that server."""
+def client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """An empty database of the real server; with `--lua-coverage` one of fakeredis."""
+    if LUA in request.config.stash:
+        with fakeredis.FakeRedis(decode_responses=True) as fake:
+            yield fake
+        return
+    server: EmbeddedRedis = request.getfixturevalue("server")
     connection = connect(server.url)
     connection.flushdb()
     yield connection

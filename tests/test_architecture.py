@@ -316,6 +316,23 @@ def test_scripts_build_every_key_from_their_room():
         assert "KEYS[" not in text or name == "lib/prelude"
 
 
+def _head(file: Path, what: str) -> set[str]:
+    """The names after `-- args:` or `-- keys:` at a script's head."""
+    found = re.search(rf"^-- {what}: (.*(?:\n--   .*)*)", file.read_text("utf-8"), re.MULTILINE)
+    assert found, f"{file.name} says no {what}"
+    return set(re.findall(r"\w+", found[1])) - {"none"}
+
+
+@pytest.mark.parametrize("file", sorted(SCRIPTS.rglob("*.lua")), ids=lambda file: file.stem)
+def test_every_script_says_what_it_reads(file):
+    """Its head names the arguments and the keys that its own text uses; a library reads no argument."""
+    text = _uncommented(file)
+    args = set(re.findall(r"\bargs\.(\w+)", text))
+    assert _head(file, "args") == args
+    assert _head(file, "keys") == set(re.findall(r"\bkey\('(\w+)'", text))
+    assert file.parent == SCRIPTS or not args
+
+
 def test_every_script_is_run_and_every_run_has_its_script():
     """Names of the files in `scripts/`; those in `scripts/lib/` are parts of each."""
     ran = set()

@@ -92,3 +92,28 @@ def test_a_walk(ledger, clock):
     walk(ledger, clock, 7, 40)
     recount(ledger)
     recount(ledger, "logitrail")
+
+
+def test_a_withdraw_mark_is_refused_after_a_restart(ledger, run):
+    """The restarted server may have forgotten a confirm of the order that it opens now."""
+    ledger.open(an_order("R1"))
+    ledger.mark_withdrawn("relograde", "R2")
+    run.id = "run-2"
+    assert ledger.open(an_order("R2")).result == "opened"
+    record = ledger.load("relograde", "R2").order
+    assert record.state == "accepted"
+    assert record.suspect_at == START
+
+
+def test_an_outcome_without_its_text_leaves_the_outbox(ledger, clock):
+    """A lost text must not keep the deliveries behind it waiting."""
+    ledger.open(an_order())
+    turn(ledger, "R1", FINISHED)
+    scripts = ledger.scripts
+    scripts.client.delete(scripts.key("relograde", "outcomes", "R1"))
+    outbox = Outbox(scripts, ("task",), RETRY)
+    clock.advance(5)
+    taken = outbox.take("task", 10, 30.0, 2.0)
+    assert [delivery.body["type"] for delivery in taken] == ["order.accepted"]
+    box = scripts.key("relograde", "outbox", "task")
+    assert scripts.client.zrange(box, 0, -1) == ["R1|1"]

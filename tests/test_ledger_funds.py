@@ -394,7 +394,7 @@ def test_the_earliest_deadlines_are_woken_first(ledger, calls):
     call = permit(calls)
     run = ledger.scripts.run
     run(
-        "lane_settle",
+        "lane_call_settle",
         "relograde",
         lane="-",
         kind=ACCOUNT,

@@ -262,6 +262,7 @@ def test_two_restarts_are_two_suspicions(ledger, clock, disk):
     assert record(ledger).suspect_at == START + 10
 
 
+@pytest.mark.real_server
 def test_a_forgotten_confirm_is_never_repeated_without_a_read(ledger, clock, disk):
     """Claim, intent and answer are gone with the crash: the order is as it was when due, and
     suspected (2, 3).
@@ -325,6 +326,7 @@ def test_a_withdraw_decided_before_the_restart_is_decided_again(ledger, disk):
     assert ledger.write(loaded, interventions.withdraw(loaded, START)).result == "stale"
 
 
+@pytest.mark.real_server
 def test_a_mark_does_not_withdraw_a_suspect(ledger, disk):
     """Accepted, sent, forgotten; withdrawn while unknown; repeated: it may have been sent, so it
     stays (2).
@@ -443,6 +445,7 @@ def test_a_blocked_question_leaves_the_suspicion(ledger, disk):
     assert record(ledger).suspect_at == START
 
 
+@pytest.mark.real_server
 def test_the_servers_own_run_id_and_clock_are_used(client, policies, server):
     """Without a test's clock and run id the scripts take them from the server."""
     ledger = make_ledger(client, policies, None, run_id=lambda: None)

@@ -39,8 +39,8 @@ SEND_FIRST = Mutant(
     (
         (
             LUA.format("order_permit"),
-            "if order.kind ~= 'confirm' or late or order.details then",
-            "if true then",
+            "return order.kind ~= 'confirm' or late or order.details",
+            "return true",
         ),
         (
             EXECUTOR,
@@ -62,33 +62,33 @@ CONFIRMS = "        return Call(kind=CONFIRM, details=order.details, host=order.
 
 MUTANTS = (
     SEND_FIRST,
-    _lua("an intent without its send_by", "order_permit", "'send_by', ts(now + window), ", ""),
+    _lua("an intent without its send_by", "order_permit", "'send_by', ts(now + window),", ""),
     _lua("a confirm is permitted unseen although a question is due", "order_permit", "order.kind ~= 'confirm' or late", "late"),
-    _lua("no fencing", "order_write", "if order.claim ~= args.claim then return reply({result = 'stale', lane = changed, pages_off = pages_off}) end", ""),
-    _lua("no lease", "order_claim", "if order.claim and tonumber(order.lease_until) > now then return reply({result = 'busy'}) end", ""),
+    _lua("no fencing", "order_write", "if order.claim ~= args.claim then", "if false then"),
+    _lua("no lease", "order_claim", "if order.claim and tonumber(order.lease_until) > now then return 'busy' end", ""),
     _one("a requeue confirms first", INTERVENTIONS, "must_ask=True", "must_ask=False"),
     _one("a requeue of what is not dead", INTERVENTIONS, 'if order.state != "dead":', 'if order.state not in ("dead", "withdrawn"):'),
     _lua(
         "a due order is popped, not leased", "lane_dispatch",
-        "redis.call('ZADD', due, ts(now + args.reserve), id)", "",
+        "redis.call('ZADD', due, ends, id)", "",
     ),
     _lua(
         "a claim drops out of the due set", "order_claim",
         "redis.call('ZADD', key('due', lane), ts(ends), args.id)", "",
     ),
-    _lua("counts outside the script", "lib/prelude", "if before.state then redis.call('ZREM', key('state', before.state), id) end", ""),
+    _lua("counts outside the script", "lib/places", "if before.state then redis.call('ZREM', key('state', before.state), id) end", ""),
     _one("the deadline without its margin", TIMES, "order.deadline_at - self.rules.margin", "order.deadline_at"),
     Mutant(
         "the deadline compared a second late",
         (
             (TIMES, "last is not None and now > last", "last is not None and now >= last + 1.0"),
-            (LUA.format("order_permit"), "now > args.last_safe then", "now >= args.last_safe + 1 then"),
-            (LUA.format("order_permit"), "args.last_safe - now", "args.last_safe + 1 - now"),
+            (LUA.format("order_permit"), "if last_safe and now > last_safe then", "if last_safe and now >= last_safe + 1 then"),
+            (LUA.format("order_permit"), "last_safe - now", "last_safe + 1 - now"),
         ),
     ),
     _lua(
         "the deadline does not clip the send window", "order_permit",
-        "if args.last_safe then window = math.min(window, args.last_safe - now) end", "",
+        "if confirm and last_safe then window = math.min(window, last_safe - now) end", "",
     ),
     _one(
         "a deadline kills before the read", POLICY, QUESTION,
@@ -114,7 +114,7 @@ MUTANTS = (
     _lua("a withdraw that overtook its confirm is forgotten", "order_open", "redis.call('DEL', key('withdrawn', args.id)) == 1", "false"),
     _one("a withdraw while an attempt is unresolved", INTERVENTIONS, "if order.unresolved or accepted", "if accepted"),
     _one("an outcome leaves before it is on disk", OUTCOMES, "server.synced else SYNC_AGE", "server.synced else 0.0"),
-    _lua("outcomes of one order out of order", "outbox_take", "elseif waits then", "elseif false then"),
+    _lua("outcomes of one order out of order", "outbox_take", "if waits then return", "if false then return"),
     _lua("an outcome is sent once and forgotten", "outbox_settle", "redis.call('ZADD', box, ts(now + delay), member)", "redis.call('ZREM', box, member)"),
     _one("a 401 on a read resolves the confirm", RECORDS, "    if call.kind != CONFIRM:\n        return order\n", ""),
     _one(
@@ -129,11 +129,11 @@ MUTANTS = (
     Mutant(
         "a held lane goes on calling",
         (
-            (LUA.format("order_permit"), "if lane_hash.held and lane_hash.probe ~= args.id then return refuse('held') end", ""),
+            (LUA.format("order_permit"), "if probing and lane_hash.probe ~= args.id then return 'held' end", ""),
             (LUA.format("order_claim"), "if lane_hash.held and lane_hash.probe", "if false and lane_hash.probe"),
         ),
     ),
-    _lua("a restart makes nothing suspect", "lib/prelude", "  if looked and (", "  if false and ("),
+    _lua("a restart makes nothing suspect", "lib/generation", "if was_looked_at and", "if false and"),
     _lua("an order opened after a restart is not suspect", "order_open", "if changed_at > 0 and now - changed_at < args.suspicion then", "if false then"),
     _lua("a hint acts before it is on disk", "order_hint", "earliest(order.state)", "now"),
     _lua("a requeue acts before it is on disk", "order_write", "if due and not args.claim then due = math.max(due, earliest(after.state)) end", ""),
@@ -157,13 +157,13 @@ MUTANTS = (
     _one("what is pending too long is never read again", STEPS, "return replace(dead, order=replace(dead.order, due_at=now + DAY))", "return dead"),
     _one("the send window counts from after the permit", EXECUTOR, "gate = Gate(opened_at=asked_at,", "gate = Gate(opened_at=self.monotonic(),"),
     _one("the settle time counts from the intent", TIMES, "max(order.send_by or 0.0, order.suspect_at or 0.0)", "max((order.send_by or 0.0) - SEND_WINDOW, order.suspect_at or 0.0)"),
-    _lua("no fence at the permit", "order_permit", "if not order or order.claim ~= args.claim or tonumber(order.lease_until) <= now then", "if not order then"),
+    _lua("no fence at the permit", "order_permit", "order and order.claim == args.claim and tonumber(order.lease_until) > now", "order"),
     _lua("an intent forgets the one before", "order_permit", "redis.call('HSET', name, 'older_send_by', order.send_by)", ""),
-    _lua("people decide on an old record", "order_write", "elseif tonumber(order.version or 0) ~= args.version or", "elseif"),
+    _lua("people decide on an old record", "order_write", "tonumber(order.version or 0) == args.version", "true"),
     _lua("an intent leaves the version as it was", "order_permit", "  redis.call('HINCRBY', name, 'version', 1)\n", ""),
     _lua("a slot is free 60 s after the intent", "order_permit", "ts(now + args.window + 60 + args.way)", "ts(now + 60)"),
     _lua("an answer ends a person's hold", "lib/lanes", "if not lane_hash.held or lane_hash.held == 'person' then", "if not lane_hash.held then"),
-    _lua("an end is superseded", "lib/prelude", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
+    _lua("an end is superseded", "lib/outcomes", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
     _lua("a hint comes between a call and its lease", "order_hint", "if order.claim and tonumber(order.lease_until) > now then", "if false then"),
     _one("a refused message is dropped", DOORS, "key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)", "key = '-'"),
     _one("a withdraw of what is dead and still unknown", INTERVENTIONS, "if order.unresolved or", 'if (order.unresolved and order.state != "dead") or'),
@@ -177,13 +177,13 @@ MUTANTS = (
     _one("a delivered line is lost to a poorer view", RECORDS, '"finished" if was_delivered else line.status', "line.status"),
     _lua(
         "an order dies of a balance from before it came", "lib/money",
-        "if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then", "if fresh then",
+        "if money.fresh and money.asked_at >= since then", "if money.fresh then",
     ),
-    _lua("a look is dated when it is answered", "lane_call_settle", "tell_balances(lane, latest.at, args.balances)", "tell_balances(lane, ts(now), args.balances)"),
-    _lua("an old balance is believed", "lib/money", "local fresh = asked_at > now - args.look_every", "local fresh = asked_at > 0"),
+    _lua("a look is dated when it is answered", "lane_call_settle", "tell_balances(lane, latest.at,", "tell_balances(lane, ts(now),"),
+    _lua("an old balance is believed", "lib/money", "money.fresh = money.asked_at > now - look_every", "money.fresh = money.asked_at > 0"),
     _lua(
         "an order dies of our own arithmetic", "lib/money",
-        "if micro(amount) > micro(told) then return", "if micro(amount) > micro(told) - micro(spent) - under_way(lane, currency) then return",
+        "micro(order.amount) > micro(money.balance) and", "micro(order.amount) > money.left and",
     ),
     _one("a write that came too late is not tried again", "worker/ledger/ledger.py", 'self.write(found.order, step).result != "stale"', "self.write(found.order, step)"),
     _one("a webhook's word is dropped", DOORS, "step = answer and self.executor", "step = None and self.executor"),

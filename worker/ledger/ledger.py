@@ -230,7 +230,7 @@ class Ledger:
             "direct": direct,
             "per_minute": limits.calls_per_minute,
             "max_in_flight": limits.max_in_flight,
-            "kills": self._kills(supplier),
+            "has_deadline": self._has_deadline(supplier),
         }
 
     def _permit(self, supplier: str, order_id: str, claim: str) -> dict[str, Any]:
@@ -249,7 +249,7 @@ class Ledger:
         self, supplier: str, order_id: str, *, direct: bool
     ) -> tuple[list[tuple[str, dict[str, Any]]], str]:
         claim = secrets.token_hex(8)
-        unseen = {"kind": CONFIRM, "unseen": True, "kills": self._kills(supplier)}
+        unseen = {"kind": CONFIRM, "unseen": True, "has_deadline": self._has_deadline(supplier)}
         permit = self._permit(supplier, order_id, claim) | unseen
         return [
             ("order_claim", self._claim(supplier, order_id, claim, direct)),
@@ -330,9 +330,8 @@ class Ledger:
             per_minute=limits.calls_per_minute,
             max_in_flight=limits.max_in_flight,
             reserve=RESERVATION,
-            kills=self._kills(supplier),
+            has_deadline=self._has_deadline(supplier),
             tight=TIGHT,
-            retry=self.retry,
             promote=PROMOTE,
             accounts=limits.accounts,
             pages=PAGES if limits.pages else None,
@@ -375,7 +374,7 @@ class Ledger:
             postpone=3600.0,
         )
 
-    def _kills(self, supplier: str) -> bool:
+    def _has_deadline(self, supplier: str) -> bool:
         return self.policies[supplier].rules.confirm_within is not None
 
 

@@ -13,7 +13,9 @@ import redis
 from worker.ledger import keys
 
 SCRIPTS = Path(__file__).parent / "scripts"
-LIBRARIES = ("lib/prelude", "lib/lanes", "lib/money")
+LIBRARIES = tuple(
+    f"lib/{name}" for name in ("prelude", "generation", "lanes", "places", "outcomes", "money")
+)
 
 
 @dataclass

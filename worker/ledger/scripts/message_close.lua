@@ -1,4 +1,6 @@
--- A person has dealt with a refused message: the letter closes, and personal data goes. args: id, note, drop
+-- A person has dealt with a refused message: its letter closes and its body, personal data, goes.
+-- args: id, note, forget_after
+-- keys: digest, expiring, letters, order
 local letter = get(args.id)
 if not letter or not letter.letter then return reply({result = 'gone'}) end
 redis.call('ZREM', key('letters', letter.letter), args.id)

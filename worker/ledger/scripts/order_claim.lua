@@ -1,24 +1,44 @@
--- Takes the lease of a due order, with a new fencing number. The token makes a claim that a restarted server forgot
--- differ from a later one with the same number. args: id, claim, lease, direct, per_minute, max_in_flight, kills
+-- Takes the lease of a due order, with a new fencing number. The token tells this claim from a
+-- later one with the same number, should a restarted server forget it.
+-- args: id, claim, lease, direct, per_minute, max_in_flight, has_deadline
+-- keys: due, lane, leases, order, ready, reserved
 local order = get(args.id)
 if not order then return reply({result = 'gone'}) end
 recall(args.id, order)
 local lane = lane_of(order)
 local lane_hash = hash(key('lane', lane))
-if order.claim and tonumber(order.lease_until) > now then return reply({result = 'busy'}) end
-if not order.due_at or tonumber(order.due_at) > now then return reply({result = 'not_due'}) end
-local dying = args.kills and order.kind == 'confirm' and tonumber(order.rank) < now
-if lane_hash.held and lane_hash.probe ~= args.id and not dying then return reply({result = 'held'}) end
-redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
-local free = args.max_in_flight - redis.call('ZCARD', key('leases', lane))
-if not dying and free < 1 then return reply({result = 'later'}) end
-if args.direct then
-  if order.fence then return reply({result = 'later'}) end
-  -- Room for all that wait, this one among them: then it does not matter who goes first.
-  local wanted = redis.call('ZCARD', key('ready', lane, 'confirm')) + redis.call('ZCARD', key('ready', lane, 'ask'))
-    + redis.call('ZCARD', key('reserved', lane)) + kept_for_look(lane_hash)
-  if wanted > free or wanted > calls_left(lane, args.per_minute) then return reply({result = 'later'}) end
+
+-- With room for all that wait, this order among them, it does not matter which goes first.
+local function room_for_all(free)
+  local wanted = redis.call('ZCARD', key('ready', lane, 'confirm'))
+    + redis.call('ZCARD', key('ready', lane, 'ask'))
+    + redis.call('ZCARD', key('reserved', lane))
+    + kept_for_look(lane_hash)
+  return wanted <= free and wanted <= calls_left(lane, args.per_minute)
 end
+
+-- True for an order past its last safe moment: it needs a step but no call.
+local function is_dying()
+  return args.has_deadline and order.kind == 'confirm' and tonumber(order.rank) < now
+end
+
+local function refused_by_lane()
+  if lane_hash.held and lane_hash.probe ~= args.id and not is_dying() then return 'held' end
+  redis.call('ZREMRANGEBYSCORE', key('leases', lane), '-inf', ts(now))
+  local free = args.max_in_flight - redis.call('ZCARD', key('leases', lane))
+  if free < 1 and not is_dying() then return 'later' end
+  if args.direct and (order.fence or not room_for_all(free)) then return 'later' end
+  return nil
+end
+
+local function refusal()
+  if order.claim and tonumber(order.lease_until) > now then return 'busy' end
+  if not order.due_at or tonumber(order.due_at) > now then return 'not_due' end
+  return refused_by_lane()
+end
+
+local refused = refusal()
+if refused then return reply({result = refused}) end
 local ends = now + args.lease
 local name = key('order', args.id)
 order.fence = tostring(redis.call('HINCRBY', name, 'fence', 1))

@@ -1,7 +1,9 @@
--- The end of a page's turn: what it taught, when the next may be asked, and until when due re-checks wait for one.
+-- Ends a page's turn: keeps what the page taught, when the next page may be asked for, and until
+-- when due re-checks wait for one.
 -- args: lane, known, from, paging, denied
+-- keys: lane, pages, reserved
 local name = key('lane', args.lane)
-redis.call('ZREM', key('reserved', args.lane), PAGE)
+redis.call('ZREM', key('reserved', args.lane), '|page')
 redis.call('HSET', name, 'pages_from', ts(args.from))
 if args.known then redis.call('SET', key('pages', args.lane), args.known) end
 if args.paging then redis.call('HSET', name, 'paging_until', ts(args.paging)) end

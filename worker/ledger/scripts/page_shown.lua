@@ -1,4 +1,6 @@
--- The orders of a lane that a page showed, as they are now. args: lane, ids
+-- The lane's orders among `ids` that are pending or have ended, as they are now.
+-- args: lane, ids
+-- keys: none
 local ours = {}
 for _, id in ipairs(args.ids) do
   local order = get(id)

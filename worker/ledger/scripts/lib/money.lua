@@ -1,17 +1,27 @@
--- Part of the prelude: what the account can pay. A currency is guarded from a dead letter for want of money until a look
--- at the accounts finds enough for all who were short. The supplier's own word alone kills; our arithmetic only waits.
+-- What the account can pay. A refusal for want of money guards its currency until a look at the
+-- accounts finds enough for every order that was short. Only the supplier's own word makes a dead
+-- letter; our arithmetic makes orders wait. Amounts are compared in millionths.
+-- args: none
+-- keys: funds, lane, lane_call, order, state, unpaid
+local SUBMITTED_AT_MOST = 200
+local AHEAD_AT_MOST = 200
+
 local function micro(text) return math.floor(tonumber(text or 0) * 1e6 + 0.5) end
+
+local function decimal(millionths) return string.format('%.6f', millionths / 1e6) end
 
 local function at_supplier(order)
   return order.pending_since or order.state == 'confirmed' or order.state == 'cancelled'
 end
 
--- A confirm under way, or without an answer, may be in a balance that is told or not: it counts as spent on top of it.
+-- The money of confirms without an answer. A balance may include it or not: it counts as spent.
 local function under_way(lane, currency)
   local sum = 0
-  for _, id in ipairs(redis.call('ZRANGE', key('state', 'submitted'), 0, MANY - 1)) do
-    local amount, of, account = unpack(redis.call('HMGET', key('order', id), 'amount', 'currency', 'account'))
-    if amount and of == currency and (account or '-') == lane then sum = sum + micro(amount) end
+  for _, id in ipairs(redis.call('ZRANGE', key('state', 'submitted'), 0, SUBMITTED_AT_MOST - 1)) do
+    local amount, of, account =
+      unpack(redis.call('HMGET', key('order', id), 'amount', 'currency', 'account'))
+    local ours = amount and of == currency and (account or '-') == lane
+    if ours then sum = sum + micro(amount) end
   end
   return sum
 end
@@ -20,83 +30,127 @@ local function short_of(lane, order)
   redis.call('HINCRBYFLOAT', key('funds', lane), order.currency .. ':short', order.amount)
 end
 
--- Until the end of the next look that can be made; its settling wakes all who wait for it.
-local function wait_for_look(lane, id, order)
+-- Makes the order wait until the next look can have ended; settling that look wakes all who wait.
+local function wait_for_look(lane, id, order, terms)
   local before = redis.call('HGET', key('lane_call', lane, 'account'), 'at')
-  local look_at = math.max(now, tonumber(before or 0) + args.look_every)
-  redis.call('HSETNX', key('funds', lane), ':look_by', ts(look_at + args.lease))
+  local look_at = math.max(now, tonumber(before or 0) + terms.look_every)
+  redis.call('HSETNX', key('funds', lane), ':look_by', ts(look_at + terms.lease))
   redis.call('HSET', key('lane', lane), 'look_at', ts(look_at))
   redis.call('ZADD', key('unpaid', lane, order.currency), order.rank, id)
   short_of(lane, order)
-  return look_at + args.lease
+  return look_at + terms.lease
 end
 
--- Money that orders with an earlier deadline wait for is not for a later one: is so much more there? Who must be asked
--- about first may be long in coming, and hides none.
-local function overtakes(lane, order, told, left)
-  local ahead = redis.call('ZRANGEBYSCORE', key('unpaid', lane, order.currency), '-inf', '(' .. order.rank,
-    'LIMIT', 0, MANY)
+-- True when the order would use money that waiting orders with an earlier deadline need. Orders
+-- that need a read first reserve none.
+local function overtakes(lane, order, told_balance, left)
+  local ahead = redis.call('ZRANGEBYSCORE', key('unpaid', lane, order.currency),
+    '-inf', '(' .. order.rank, 'LIMIT', 0, AHEAD_AT_MOST)
   for _, id in ipairs(ahead) do
     local amount, kind = unpack(redis.call('HMGET', key('order', id), 'amount', 'kind'))
-    if kind == 'confirm' and micro(amount) <= micro(told) then left = left - micro(amount) end
+    local reserves = kind == 'confirm' and micro(amount) <= micro(told_balance)
+    if reserves then left = left - micro(amount) end
     if left < micro(order.amount) then return true end
   end
-  return #ahead == MANY
+  return #ahead == AHEAD_AT_MOST
 end
 
--- May this confirm be paid for? `pay`, `unpayable`, or `waits` and until when. What cannot be told is tried. The
--- probe of a held lane is for all who wait, and yields to none of them.
-local function afford(lane, id, order, probing)
-  local amount, currency, name = order.amount, order.currency, key('funds', lane)
-  if not (args.look_every and amount and currency) or order.send_by then return 'pay' end
-  local told, asked_at, spent, short, doubted = unpack(redis.call('HMGET', name, currency, currency .. ':at',
-    currency .. ':spent', currency .. ':short', currency .. ':doubted'))
-  local unpaid = key('unpaid', lane, currency)
+-- What a look told of one currency: `balance` (a decimal string, nil when it is not known),
+-- `asked_at`, `fresh`, `short`, and `left` in millionths (nil when it cannot be relied on).
+local function known_balance(lane, currency, look_every)
+  local balance, asked_at, spent, short, doubted =
+    unpack(redis.call('HMGET', key('funds', lane), currency, currency .. ':at',
+      currency .. ':spent', currency .. ':short', currency .. ':doubted'))
+  local money = {balance = balance, short = short, asked_at = tonumber(asked_at or 0)}
+  money.fresh = money.asked_at > now - look_every
+  if balance and (money.fresh or not doubted) then
+    money.left = micro(balance) - micro(spent) - under_way(lane, currency)
+  end
+  return money
+end
+
+local function covers(lane, order, money, probing)
+  local amount = micro(order.amount)
+  if not money.left or amount > money.left then return false end
+  return probing or not overtakes(lane, order, money.balance, money.left)
+end
+
+-- The verdict of the look itself: `pay`, `unpayable`, or nil when it says nothing of this order.
+local function judged_by_look(lane, order, money, look_every)
+  local since = math.max(order.accepted_at, order.requeued_at or 0)
+  if money.fresh and money.asked_at >= since then
+    if not money.balance then return 'pay' end
+    return micro(order.amount) > micro(money.balance) and 'unpayable' or nil
+  end
+  local failed_at = redis.call('HGET', key('funds', lane), ':failed_at')
+  return tonumber(failed_at or 0) > now - look_every and 'pay' or nil
+end
+
+-- True when the look that orders wait for is overdue. One order is then tried instead, which tells
+-- as much.
+local function look_did_not_come(lane)
+  local look_by = redis.call('HGET', key('funds', lane), ':look_by')
+  if not look_by or tonumber(look_by) > now then return false end
+  redis.call('HDEL', key('funds', lane), ':look_by')
+  return true
+end
+
+-- False for an order whose price is not known, or that may be paid for already.
+local function is_judged(order, terms)
+  return terms.look_every and order.amount and order.currency and not order.send_by
+end
+
+-- May this confirm be paid for? `pay`, `unpayable`, or `waits` and until when. What cannot be known
+-- is tried. `terms` has `probing` (true for the probe of a held lane, which passes all who wait),
+-- `look_every`, `lease`, `window` and `last_safe`.
+local function afford(lane, id, order, terms)
+  if not is_judged(order, terms) then return 'pay' end
+  local unpaid = key('unpaid', lane, order.currency)
+  local money = known_balance(lane, order.currency, terms.look_every)
   redis.call('ZREM', unpaid, id)
-  -- Who waited has not been judged yet: the money that was found is theirs.
-  if not short and redis.call('EXISTS', unpaid) == 0 then return 'pay' end
-  asked_at = tonumber(asked_at or 0)
-  local fresh = asked_at > now - args.look_every
-  local left = told and (fresh or not doubted) and micro(told) - micro(spent) - under_way(lane, currency)
-  local covered = left and micro(amount) <= left and (probing or not overtakes(lane, order, told, left))
-  local last_chance = args.last_safe and args.last_safe - args.window
-  if covered or (last_chance and now >= last_chance) then return 'pay' end
-  local failed_at, look_by = unpack(redis.call('HMGET', name, ':failed_at', ':look_by'))
-  if fresh and asked_at >= math.max(order.accepted_at, order.requeued_at or 0) then
-    if not told then return 'pay' end
-    if micro(amount) > micro(told) then return 'unpayable' end
-  elseif tonumber(failed_at or 0) > now - args.look_every then
-    return 'pay'
-  end
-  if look_by and tonumber(look_by) <= now then
-    -- The look did not come. One order is tried instead, which tells as much.
-    redis.call('HDEL', name, ':look_by')
-    return 'pay'
-  end
-  return 'waits', math.min(wait_for_look(lane, id, order), last_chance or math.huge)
+  -- Orders that still wait have not been judged: the money that was found is theirs.
+  if not money.short and redis.call('EXISTS', unpaid) == 0 then return 'pay' end
+  local last_chance = terms.last_safe and terms.last_safe - terms.window or math.huge
+  if now >= last_chance then return 'pay' end
+  if covers(lane, order, money, terms.probing) then return 'pay' end
+  local verdict = judged_by_look(lane, order, money, terms.look_every)
+  if verdict then return verdict end
+  if look_did_not_come(lane) then return 'pay' end
+  return 'waits', math.min(wait_for_look(lane, id, order, terms), last_chance)
 end
 
--- What a step that is written says of the money.
-local function account_for(lane, id, before, after)
-  local amount, currency, name = after.amount, after.currency, key('funds', lane)
-  if not amount or not currency then return end
-  if after.state ~= 'accepted' then redis.call('ZREM', key('unpaid', lane, currency), id) end
-  if at_supplier(after) and not at_supplier(before) and redis.call('HEXISTS', name, currency) == 1 then
+local function spend(lane, currency, amount)
+  local name = key('funds', lane)
+  if redis.call('HEXISTS', name, currency) == 1 then
     redis.call('HINCRBYFLOAT', name, currency .. ':spent', amount)
   end
-  local poor, was_poor = after.letter == 'insufficient_balance', before.letter == 'insufficient_balance'
-  if poor == was_poor then return end
-  if poor or after.state == 'accepted' then short_of(lane, after) end
-  -- Refused although the look before it said otherwise: that is believed until the next look may be made.
-  local asked_at = poor and redis.call('HGET', name, currency .. ':at')
-  if asked_at and tonumber(after.last_sent_at or 0) >= tonumber(asked_at) then
+end
+
+local function is_poor(order) return order.letter == 'insufficient_balance' end
+
+-- A refusal although the balance seemed enough: the refusal is believed until the next look.
+local function doubt(lane, order)
+  local name, currency = key('funds', lane), order.currency
+  local asked_at = redis.call('HGET', name, currency .. ':at')
+  if asked_at and tonumber(order.last_sent_at or 0) >= tonumber(asked_at) then
     redis.call('HSET', name, currency .. ':doubted', 1)
   end
 end
 
--- They stay in line until they are judged, each by itself.
-local function wake_up(lane, currency)
-  for _, id in ipairs(redis.call('ZRANGE', key('unpaid', lane, currency), 0, args.wakes - 1)) do
+-- What a written step says of the money.
+local function account_for(lane, id, before, after)
+  local amount, currency = after.amount, after.currency
+  if not amount or not currency then return end
+  if after.state ~= 'accepted' then redis.call('ZREM', key('unpaid', lane, currency), id) end
+  if at_supplier(after) and not at_supplier(before) then spend(lane, currency, amount) end
+  if is_poor(after) == is_poor(before) then return end
+  if is_poor(after) or after.state == 'accepted' then short_of(lane, after) end
+  if is_poor(after) then doubt(lane, after) end
+end
+
+-- Brings at most `wakes` waiting orders forward. They stay in `unpaid` until each is judged.
+local function wake_up(lane, currency, wakes)
+  for _, id in ipairs(redis.call('ZRANGE', key('unpaid', lane, currency), 0, wakes - 1)) do
     local order = get(id)
     local due = order and earliest(order.state)
     if order and order.kind == 'confirm' and tonumber(order.due_at) > due then
@@ -106,7 +160,7 @@ local function wake_up(lane, currency)
   end
 end
 
--- A look leaves now: what was spent by then is in the balances that it brings, and what is spent later is not.
+-- A look leaves now: the balances that it brings include what was spent by now, and nothing later.
 local function mark_spent(lane)
   local name = key('funds', lane)
   for field, amount in pairs(hash(name)) do
@@ -115,36 +169,54 @@ local function mark_spent(lane)
   end
 end
 
--- The balances that a look asked for at `asked_at`, as decimal strings; none when it failed. Returns what is there.
-local function tell_balances(lane, asked_at, balances)
+-- Forgets a currency that the look did not tell; what was short of it stays known.
+local function forget_currency(name, known, currency, field, what, asked_at)
+  if what == 'short' then
+    redis.call('HSET', name, currency .. ':at', asked_at)
+  elseif what ~= 'at' or not known[currency .. ':short'] then
+    redis.call('HDEL', name, field)
+  end
+end
+
+-- Keeps one told balance; returns what is there now.
+local function keep_balance(lane, known, currency, amount, asked_at)
+  local name = key('funds', lane)
+  local before, short = known[currency], known[currency .. ':short']
+  local spent_by_then = micro(known[currency .. ':known'])
+  local spent_since = micro(known[currency .. ':spent']) - spent_by_then
+  local rose = not before or micro(amount) > micro(before) - spent_by_then
+  local rose_at = rose and ts(now) or known[currency .. ':rose_at'] or ts(0)
+  redis.call('HSET', name, currency, amount, currency .. ':at', asked_at,
+    currency .. ':rose_at', rose_at)
+  redis.call('HDEL', name, currency .. ':spent', currency .. ':known', currency .. ':doubted')
+  if spent_since > 0 then
+    redis.call('HSET', name, currency .. ':spent', decimal(spent_since))
+  end
+  if short and micro(short) > 0 and micro(amount) >= micro(short) then
+    redis.call('HDEL', name, currency .. ':short')
+  elseif short then
+    redis.call('HSET', name, currency .. ':short', 0)
+  end
+  local gone = decimal(spent_since + under_way(lane, currency))
+  return {told = amount, gone = gone, rose_at = rose_at}
+end
+
+-- Keeps the balances of a look that was asked for at `asked_at`, as decimal strings by currency;
+-- nil when the look failed. Returns what is there.
+local function tell_balances(lane, asked_at, balances, wakes)
   local name = key('funds', lane)
   local known, there = hash(name), {}
   redis.call('HDEL', name, ':failed_at', ':look_by')
   if not balances then redis.call('HSET', name, ':failed_at', asked_at) end
   for field in pairs(known) do
     local currency, what = string.match(field, '^([^:]+):?(.*)')
-    if what == 'short' then wake_up(lane, currency) end
+    if what == 'short' then wake_up(lane, currency, wakes) end
     if balances and currency and not balances[currency] then
-      if what == 'short' then redis.call('HSET', name, currency .. ':at', asked_at)
-      elseif what ~= 'at' or not known[currency .. ':short'] then redis.call('HDEL', name, field) end
+      forget_currency(name, known, currency, field, what, asked_at)
     end
   end
   for currency, amount in pairs(balances or {}) do
-    local before, short = known[currency], known[currency .. ':short']
-    local spent_by_then = micro(known[currency .. ':known'])
-    local spent_since = micro(known[currency .. ':spent']) - spent_by_then
-    local rose_at = known[currency .. ':rose_at'] or ts(0)
-    if not before or micro(amount) > micro(before) - spent_by_then then rose_at = ts(now) end
-    redis.call('HSET', name, currency, amount, currency .. ':at', asked_at, currency .. ':rose_at', rose_at)
-    redis.call('HDEL', name, currency .. ':spent', currency .. ':known', currency .. ':doubted')
-    if spent_since > 0 then redis.call('HSET', name, currency .. ':spent', string.format('%.6f', spent_since / 1e6)) end
-    if short and micro(short) > 0 and micro(amount) >= micro(short) then
-      redis.call('HDEL', name, currency .. ':short')
-    elseif short then
-      redis.call('HSET', name, currency .. ':short', 0)
-    end
-    local gone = (spent_since + under_way(lane, currency)) / 1e6
-    there[currency] = {told = amount, gone = string.format('%.6f', gone), rose_at = rose_at}
+    there[currency] = keep_balance(lane, known, currency, amount, asked_at)
   end
   return balances and there
 end
