@@ -16,8 +16,9 @@ from benchmarks.rows import Row
 from sandbox.embedded_redis import EmbeddedRedis
 from schemas.order import Order
 from worker.ledger import Ledger
-from worker.ledger.ledger import Limits
+from worker.ledger.limits import LaneLimits
 from worker.ledger.script_runner import Scripts
+from worker.ledger.shelf import Shelf
 from worker.rules.policy import Policy
 from worker.rules.words import Rules
 from worker.servers import connect
@@ -31,8 +32,9 @@ POLICIES = {
 
 
 def make_ledger(url: str) -> Ledger:
-    limits = {name: Limits(0, 1000, 50.0) for name in POLICIES}
-    return Ledger(Scripts(connect(url), "bench"), POLICIES, limits, channels=("task",))
+    limits = {name: LaneLimits(0, 1000, 50.0) for name in POLICIES}
+    shelf = Shelf(Scripts(connect(url), "bench"), POLICIES, limits, channels=("task",))
+    return Ledger(shelf)
 
 
 def accept(ledger: Ledger, seconds: float) -> tuple[list[str], list[float]]:

@@ -23,11 +23,13 @@ from benchmarks import processes
 from benchmarks.rig import UNLIMITED, Rig
 from benchmarks.rows import Row
 from sandbox.embedded_redis import EmbeddedRedis
+from schemas.lane import Lane
 from schemas.order import Order
 from worker.ledger import Ledger
-from worker.ledger.ledger import PROMOTE, Limits
+from worker.ledger.limits import PROMOTE, LaneLimits
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts
+from worker.ledger.shelf import Shelf
 from worker.rules.answers import Confirmed, Line
 from worker.rules.policy import Policy
 from worker.rules.words import Rules
@@ -44,10 +46,10 @@ SMALL, DRAINED = 10_000, 6000
 NEAR = 100
 WATCHED = 20.0
 """Seconds for which a worker is left to itself before its memory is read."""
-LANES: tuple[tuple[str, str | None], ...] = (
-    ("relograde", "a"),
-    ("relograde", "b"),
-    ("logitrail", None),
+LANES: tuple[Lane, ...] = (
+    Lane("relograde", "a"),
+    Lane("relograde", "b"),
+    Lane("logitrail"),
 )
 POLICIES = {
     "relograde": Policy(Rules(reads=True, settle=40.0, confirm_within=86400.0, margin=30.0)),
@@ -68,8 +70,8 @@ return #ids
 
 
 def make_ledger(url: str, per_minute: int = 50) -> Ledger:
-    limits = {"relograde": Limits(per_minute, 60, 50.0), "logitrail": Limits(0, 60, 35.0)}
-    return Ledger(Scripts(connect(url), "countersign"), POLICIES, limits)
+    limits = {"relograde": LaneLimits(per_minute, 60, 50.0), "logitrail": LaneLimits(0, 60, 35.0)}
+    return Ledger(Shelf(Scripts(connect(url), "countersign"), POLICIES, limits))
 
 
 def an_order(number: int, now: float, created_ago: float) -> Order:
@@ -138,14 +140,14 @@ def worker_memory(url: str) -> float:
         "RELOGRADE_API_KEY_B": "key-b",
     }
     ledger = make_ledger(url)
-    for supplier, account in LANES:
-        ledger.hold(supplier, account, "benchmark")
+    for lane in LANES:
+        ledger.hold(lane, "benchmark")
     with Rig() as rig:
         pid = rig.worker({**UNLIMITED, **accounts, "REDIS_URL": url})
         time.sleep(WATCHED)
         found = processes.memory(pid)
-    for supplier, account in LANES:
-        ledger.release(supplier, account)
+    for lane in LANES:
+        ledger.release(lane)
     return found
 
 
@@ -201,7 +203,7 @@ class Drain:
         """Dispatches all lanes once and makes the steps."""
         began = cpu(self.client)
         for supplier, account in LANES:
-            for order_id in self.ledger.dispatch(supplier, account, BATCH).picked:
+            for order_id in self.ledger.dispatch(Lane(supplier, account), BATCH).picked:
                 self.executor.step(supplier, order_id)
         self.seconds += cpu(self.client) - began
 
@@ -243,9 +245,9 @@ def measure() -> list[Row]:
         crowd(server.url)
         rows = memory(client, int(client.info("memory")["used_memory"]) - before)
         ledger = make_ledger(server.url)
-        views = Views(ledger, LANES)
-        one = milliseconds(lambda: ledger.dispatch("logitrail", None, 1), 50)
-        idle = milliseconds(lambda: ledger.dispatch("relograde", "a", 0), ROUNDS)
+        views = Views(ledger.shelf, LANES)
+        one = milliseconds(lambda: ledger.dispatch(Lane("logitrail"), 1), 50)
+        idle = milliseconds(lambda: ledger.dispatch(Lane("relograde", "a"), 0), ROUNDS)
         listed = milliseconds(lambda: views.orders(None, None, 100), 5)
         rows += [
             Row(name="a dispatch that picks one of the crowd", value=one, unit="ms", at_most=2),
@@ -272,7 +274,7 @@ def measure() -> list[Row]:
         for order in near:
             ledger.open(order)
         many.fall(*LANES[0], NEAR)
-        fallen = milliseconds(lambda: ledger.dispatch("relograde", "b", 1), 50)
+        fallen = milliseconds(lambda: ledger.dispatch(Lane("relograde", "b"), 1), 50)
         drain(many, few)
         late = {order.order_id for order in near} - set(many.supplier.confirmed)
         return [

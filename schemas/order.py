@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.lane import Lane
+
 OPEN = ("accepted", "submitted", "pending")
 ENDED = ("confirmed", "cancelled", "withdrawn", "resolved")
 STATES = (*OPEN, "dead", *ENDED)
@@ -114,6 +116,11 @@ class Order:
     sequence: int = 0
     version: int = 0
     fence: int = 0
+
+    @property
+    def lane(self) -> Lane:
+        """Where this order's calls are counted."""
+        return Lane(self.supplier, self.account)
 
     @property
     def key(self) -> str:

@@ -15,14 +15,16 @@ import redis
 from wires import Certificates, make_certificate
 
 from sandbox.embedded_redis import EmbeddedRedis
+from schemas.lane import Lane
 from schemas.order import ENDED, OPEN, REASONS, STATES, Order
 from worker import settings as settings_module
 from worker.ledger import Ledger
-from worker.ledger.ledger import Limits
+from worker.ledger.limits import LaneLimits
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
+from worker.ledger.shelf import Shelf
 from worker.rules.policy import Policy
 from worker.rules.words import Rules, Step
 from worker.servers import connect
@@ -31,7 +33,7 @@ START = 1_800_000_000.0
 """The moment at which the tests' clock begins, seconds since the epoch."""
 RETRY = (2.0, 10.0, 30.0)
 LUA: pytest.StashKey[lua_coverage.Coverage] = pytest.StashKey()
-LANES = (("relograde", None), ("relograde", "a"), ("logitrail", None))
+LANES = (Lane("relograde"), Lane("relograde", "a"), Lane("logitrail"))
 
 
 class Clock:
@@ -164,10 +166,10 @@ def make_ledger(
         client, "test", clock=clock, run_id=run_id or (lambda: "run-1"), server=Server(synced)
     )
     limits = {
-        "relograde": Limits(calls_per_minute, max_in_flight, 50.0, accounts, pages),
-        "logitrail": Limits(0, max_in_flight, 35.0),
+        "relograde": LaneLimits(calls_per_minute, max_in_flight, 50.0, accounts, pages),
+        "logitrail": LaneLimits(0, max_in_flight, 35.0),
     }
-    return Ledger(scripts, policies, limits, channels=channels, retry=RETRY)
+    return Ledger(Shelf(scripts, policies, limits, channels=channels, retry=RETRY))
 
 
 @pytest.fixture
@@ -187,7 +189,7 @@ def messages(ledger: Ledger) -> Messages:
 
 @pytest.fixture
 def views(ledger: Ledger) -> Views:
-    return Views(ledger, LANES)
+    return Views(ledger.shelf, LANES)
 
 
 @pytest.fixture
@@ -261,7 +263,7 @@ def recount(
         key.removeprefix(base) for key in ledger.scripts.client.keys(base.replace("{", "[{]") + "*")
     ]
     raw = {order_id: ledger.scripts.client.hgetall(base + order_id) for order_id in ids}
-    found = {order_id: Views(ledger, LANES).order(room, order_id) for order_id in ids}
+    found = {order_id: Views(ledger.shelf, LANES).order(room, order_id) for order_id in ids}
     orders = {order_id: order for order_id, order in found.items() if order}
     policy, now = ledger.policies[room], ledger.time()
     for state in STATES:

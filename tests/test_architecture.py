@@ -29,7 +29,7 @@ ROOMS = {
 OURS = {*ROOMS, "tests", "benchmarks"}
 SCRIPTS = ROOT / "worker" / "ledger" / "scripts"
 PURE = {"collections", "dataclasses", "datetime", "decimal", "enum", "functools", "heapq"} | {
-    "itertools", "math", "typing", "schemas", "worker",
+    "itertools", "math", "operator", "typing", "schemas", "worker",
 }  # fmt: skip
 """What a pure file may import; `worker` is narrowed to `worker.rules` by the table below."""
 LEAVES = {"boundaries", "errors", "servers"}
@@ -325,7 +325,7 @@ def _head(file: Path, what: str) -> set[str]:
 
 @pytest.mark.parametrize("file", sorted(SCRIPTS.rglob("*.lua")), ids=lambda file: file.stem)
 def test_every_script_says_what_it_reads(file):
-    """Its head names the arguments and the keys that its own text uses; a library reads no argument."""
+    """Its head names the arguments and keys that its text uses; a library reads no argument."""
     text = _uncommented(file)
     args = set(re.findall(r"\bargs\.(\w+)", text))
     assert _head(file, "args") == args

@@ -8,15 +8,16 @@ from conftest import RETRY, START, Clock, an_order, make_ledger, recount
 
 from sandbox.clock import iso
 from sandbox.server import Sandbox
-from worker.ledger.ledger import LOOK_EVERY
+from schemas.lane import Lane
+from worker.ledger.limits import LOOK_EVERY
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
 from worker.suppliers.relograde import Relograde
-from worker.turns.balance_look import Account
+from worker.turns.balance_look import BalanceLook
 from worker.turns.executor import Executor
 
 KEYS = {None: "key-one", "a": "key-two"}
-LANES = (("relograde", None), ("relograde", "a"))
+LANES = (Lane("relograde"), Lane("relograde", "a"))
 
 
 @pytest.fixture
@@ -37,17 +38,17 @@ class Desk:
     ) -> None:
         self.clock, self.sandbox = clock, sandbox
         self.ledger = make_ledger(client, policies, clock, accounts=True, synced=True, **limits)
-        self.views = Views(self.ledger, LANES)
+        self.views = Views(self.ledger.shelf, LANES)
         self.clients = {
             ("relograde", account): Relograde(sandbox.relograde_url, "1.02", key, 5.0, 5.0)
             for account, key in KEYS.items()
         }
         self.executor = Executor(self.ledger, policies, self.clients, jitter=lambda: 0.0)
 
-    def account(self, *, requeues: bool = False, account: str | None = None) -> Account:
+    def account(self, *, requeues: bool = False, account: str | None = None) -> BalanceLook:
         """One worker's looks at one lane."""
-        lane = ("relograde", account)
-        return Account(self.ledger, lane, self.clients[lane], requeues=requeues)
+        lane = Lane("relograde", account)
+        return BalanceLook(self.ledger, lane, self.clients[lane], requeues=requeues)
 
     def order(
         self, name: str, after: float = 0.0, account: str | None = None, **changed: Any
@@ -68,7 +69,7 @@ class Desk:
     def work(self, account: str | None = None) -> list[str]:
         """Steps until nothing is due, one after the other; returns what was done."""
         done = []
-        while rung := self.ledger.dispatch("relograde", account, 1)[0]:
+        while rung := self.ledger.dispatch(Lane("relograde", account), 1)[0]:
             done += [f"{order_id} {self.executor.step('relograde', order_id)}" for order_id in rung]
         return done
 
@@ -90,7 +91,7 @@ class Desk:
         order = self.views.order("relograde", name)
         return f"{order.state} {order.reason or ''}".strip() if order else "gone"
 
-    def minutes(self, number: int, *accounts: Account) -> None:
+    def minutes(self, number: int, *accounts: BalanceLook) -> None:
         """A worker's seconds go by, and one more, since a step that follows another at once is due
         a moment later.
         """
@@ -193,7 +194,7 @@ def test_with_the_switch_letters_come_back_in_deadline_order(desk: Desk) -> None
     assert desk.confirms()[4:] == ["B"]
 
 
-def put_back_two_of_three(desk: Desk) -> Account:
+def put_back_two_of_three(desk: Desk) -> BalanceLook:
     """All three have died for want of money; then there is enough for two, which a look puts
     back.
     """
@@ -243,10 +244,11 @@ def test_money_that_is_spent_beside_a_look_is_given_to_nobody(desk: Desk) -> Non
     assert desk.executor.step("relograde", "first") == "read_created"
     desk.clock.advance(LOOK_EVERY)
     client = desk.ledger.scripts.client
-    desk.ledger.scripts = Struck(
+    struck = Struck(
         client, "test", clock=desk.clock, run_id=lambda: "run-1", server=Server(synced=True)
     )
-    desk.ledger.scripts.confirm = lambda: desk.executor.step("relograde", "first")
+    struck.confirm = lambda: desk.executor.step("relograde", "first")
+    desk.ledger.shelf = replace(desk.ledger.shelf, scripts=struck)
     desk.account(requeues=True).turn()
     states = [desk.state(name) for name in ("first", *"AB")]
     assert states == ["confirmed", "accepted", "dead insufficient_balance"]

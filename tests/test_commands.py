@@ -23,6 +23,7 @@ from prometheus_client import generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.embedded_redis import EmbeddedRedis
+from schemas.lane import Lane
 from schemas.order import STATES, Order
 from worker import settings as settings_module
 from worker.commands.dead_letters import dead_letters
@@ -30,9 +31,9 @@ from worker.commands.doctor import doctor, server_problems, settings_problems
 from worker.commands.lanes import lanes
 from worker.commands.metrics import metrics, registry
 from worker.commands.orders import orders
-from worker.ledger.lane_calls import ACCOUNT, LaneCalls
+from worker.ledger.lane_calls import KIND_ACCOUNT, LaneCalls
 from worker.ledger.reads.backlog import Backlog
-from worker.ledger.reads.money import FundsViews
+from worker.ledger.reads.money import MoneyReads
 from worker.ledger.reads.views import Views
 from worker.rules.answers import Rejected
 from worker.rules.policy import Policy
@@ -428,8 +429,8 @@ def test_a_forecast_says_what_to_top_up(run, here):
 
 def told(here: Service, amount: str) -> None:
     """A look at the account, and its answer."""
-    calls = LaneCalls(here.ledger)
-    call = calls.permit("relograde", None, ACCOUNT, 0.0)
+    calls = LaneCalls(here.ledger.shelf)
+    call = calls.permit(Lane("relograde"), KIND_ACCOUNT, 0.0)
     calls.settle_look(call, {"EUR": Decimal(amount)}, call.now)
 
 
@@ -456,7 +457,7 @@ def test_orders_that_wait_and_are_not_paid_for_want_money_too(run, here):
     said = r"relograde: top up 80 EUR before \S+Z or 3 orders are lost; "
     more = r"[23] of them wait, and the balance of 100 EUR is of \S+Z\n"
     assert re.search(said + more, run("orders", "forecast"))
-    here.views.foresight.funds = FundsViews(here.ledger, nearest=4)
+    here.views.report.money = MoneyReads(here.ledger.shelf, nearest=4)
     text = run("orders", "forecast")
     assert "top up at least 50 EUR" in text
     assert "not all were read" in text
@@ -464,7 +465,7 @@ def test_orders_that_wait_and_are_not_paid_for_want_money_too(run, here):
 
 def test_a_forecast_says_when_it_is_not_exact(run, here):
     """With very many orders."""
-    here.views.foresight.backlog = Backlog(here.ledger, nearest=1, groups=2)
+    here.views.report.backlog = Backlog(here.ledger.shelf, nearest=1, groups=2)
     assert "not all were read" not in run("orders", "forecast")
     for number in range(3):
         confirm(run, f"T-{number}")

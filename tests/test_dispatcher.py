@@ -2,6 +2,7 @@
 
 from conftest import an_order
 
+from schemas.lane import Lane
 from worker.turns.dispatcher import Dispatcher
 
 
@@ -21,7 +22,7 @@ def test_what_finds_no_thread_here_is_rung_for(ledger):
 
     dispatcher = Dispatcher(
         ledger,
-        [("relograde", None)],
+        [Lane("relograde")],
         lambda supplier, ids: rung.append((supplier, ids)),
         start=start,
     )
@@ -35,7 +36,7 @@ def test_nothing_is_rung_while_there_are_threads(ledger):
     ledger.open(an_order())
     rung = []
     dispatcher = Dispatcher(
-        ledger, [("relograde", None)], lambda *words: rung.append(words), start=lambda *words: True
+        ledger, [Lane("relograde")], lambda *words: rung.append(words), start=lambda *words: True
     )
     dispatcher.turn()
     assert rung == []

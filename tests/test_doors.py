@@ -12,6 +12,7 @@ import fakeredis
 import pytest
 from conftest import RETRY, START, make_ledger
 
+from schemas.lane import Lane
 from schemas.messages import DOORS
 from schemas.order import REASONS
 from worker.dead_letters import DeadLetters
@@ -28,7 +29,7 @@ TRX = "T-1"
 HEX = "5499362b1fb35e73548b45af"
 SECRET_STREET = "Secret Street 5"
 DETAILS = {"customer": {"address": SECRET_STREET}}
-LANES = (("relograde", None), ("relograde", "a"), ("logitrail", None))
+LANES = (Lane("relograde"), Lane("relograde", "a"), Lane("logitrail"))
 DONE = Confirmed(lines=(Line("t", "finished", deliverable=True),))
 
 
@@ -57,7 +58,7 @@ class Shop:
         self.ledger = make_ledger(client, policies, clock)
         self.messages = Messages(self.ledger.scripts, ("task",), 30 * 86400.0)
         self.outbox = Outbox(self.ledger.scripts, ("task",), RETRY)
-        self.views = Views(self.ledger, LANES)
+        self.views = Views(self.ledger.shelf, LANES)
         self.letters = DeadLetters(self.ledger, self.messages, self.outbox, self.views)
         self.supplier = Supplier()
         clients = dict.fromkeys(LANES, self.supplier)
@@ -78,7 +79,7 @@ class Shop:
 
     def look(self, supplier="relograde", account=None):
         """Does what the dispatcher and a worker would do now."""
-        picked = self.ledger.dispatch(supplier, account, 10).picked
+        picked = self.ledger.dispatch(Lane(supplier, account), 10).picked
         return [self.executor.step(supplier, order_id) for order_id in picked]
 
     def accept(self, order, details):
@@ -165,7 +166,7 @@ def test_an_accepted_order_takes_its_first_step_at_once(shop):
 
 def test_a_held_lane_takes_no_first_step(shop):
     """The order is accepted all the same."""
-    shop.ledger.hold("relograde", None, "maintenance")
+    shop.ledger.hold(Lane("relograde"), "maintenance")
     assert shop.confirm() == "opened"
     assert shop.supplier.calls == []
     assert shop.order().state == "accepted"
@@ -181,7 +182,7 @@ def test_a_repeat_changes_nothing_and_tells_the_same_again(shop, state):
     supplier = shop.supplier
     match state:
         case "accepted" | "withdrawn":
-            shop.ledger.hold("relograde", None, "maintenance")
+            shop.ledger.hold(Lane("relograde"), "maintenance")
         case "pending":
             supplier.answers["confirm"] = Pending(lines=(Line("t", "pending"),))
         case "confirmed":
@@ -296,7 +297,7 @@ def test_an_order_past_its_last_safe_moment_dies_without_a_call(shop, age, state
 
 def test_an_order_past_its_deadline_dies_also_in_a_held_lane(shop):
     """A person's hold does not move a deadline."""
-    shop.ledger.hold("relograde", None, "maintenance")
+    shop.ledger.hold(Lane("relograde"), "maintenance")
     shop.confirm(created_at=at(-90000))
     shop.look()
     assert (shop.order().state, shop.order().reason) == ("dead", "deadline_missed")
@@ -566,7 +567,7 @@ def test_a_withdraw_before_its_confirm_is_remembered(shop):
 
 def test_a_withdraw_takes_back_what_was_not_sent(shop):
     """Also when it is dead, and twice is harmless."""
-    shop.ledger.hold("relograde", None, "maintenance")
+    shop.ledger.hold(Lane("relograde"), "maintenance")
     shop.confirm()
     shop.confirm(order_id="T-dead", created_at=at(-90000))
     shop.look()
@@ -687,7 +688,7 @@ def test_a_webhook_of_relograde_is_a_hint_and_proves_nothing(shop, data):
 
 def test_an_outcome_is_told_until_it_is_acknowledged(shop):
     """A broker can lose a task, so the web app's word counts."""
-    shop.ledger.hold("relograde", None, "maintenance")
+    shop.ledger.hold(Lane("relograde"), "maintenance")
     shop.confirm()
     [first] = shop.told()
     shop.clock.advance(60)

@@ -19,10 +19,12 @@ from failure_table import LOGITRAIL_ID, TRX, Case, cases, done, order
 from wire_server import Visit, http
 from wires import Certificates, Wire, serves
 
+from schemas.lane import Lane
 from worker import registry
 from worker import settings as settings_module
 from worker.ledger import Ledger
 from worker.ledger.script_runner import Scripts
+from worker.ledger.shelf import Shelf
 from worker.settings import Settings
 from worker.turns.executor import Executor
 
@@ -55,11 +57,11 @@ class Worker:
             for name, limit in registry.limits(settings).items()
         }
         self.ledger = Ledger(
-            scripts, registry.policies(settings), limits, retry=settings.retry_seconds
+            Shelf(scripts, registry.policies(settings), limits, retry=settings.retry_seconds)
         )
 
     @contextmanager
-    def _clients(self, wire: Wire) -> Iterator[dict[tuple[str, str | None], Any]]:
+    def _clients(self, wire: Wire) -> Iterator[dict[Lane, Any]]:
         """Logitrail's two hosts are one, told apart by their path."""
         with wire.place(self.certificates) as url:
             changed: dict[str, Any] = {
@@ -92,7 +94,7 @@ class Worker:
 
     def step(self, order_id: str, wire: Wire) -> None:
         """Dispatched when it is due and its lane lets it, and one call at most."""
-        picked = self.ledger.dispatch(self.supplier, None, 100).picked
+        picked = self.ledger.dispatch(Lane(self.supplier), 100).picked
         assert picked == [order_id]
         instant = time.monotonic()
         with self._clients(wire) as clients:

@@ -13,25 +13,26 @@ from hypothesis import strategies as st
 from shop_list import ShopList
 from virtual_lane import Supplier, VirtualLane
 
+from schemas.lane import Lane
 from worker.ledger.reads.backlog import Backlog
-from worker.ledger.reads.forecast_report import Foresight
+from worker.ledger.reads.forecast_report import ForecastReport
 from worker.ledger.reads.views import Views
 from worker.rules import answers as say
 from worker.rules import interventions
-from worker.rules.forecast import Forecast, Lane, Recheck, Waiting, foresee
-from worker.rules.shortfall import Unpaid, shortfalls
+from worker.rules.forecast import Forecast, LaneLoad, OwedConfirm, Recheck, foresee
+from worker.rules.money import Pace, Want, shortfalls
 
 NOW = 1000.0
 WINDOW = 61.0
 
 
 def seen(waiting, now=NOW, **changed):
-    """What a lane of two calls a minute makes of these orders, each a `Waiting` or its last safe
-    moment.
-    """
-    orders = [each if isinstance(each, Waiting) else Waiting(last_safe=each) for each in waiting]
+    """What a lane of two calls a minute makes of orders; each is given, or its last safe moment."""
+    orders = [
+        each if isinstance(each, OwedConfirm) else OwedConfirm(last_safe=each) for each in waiting
+    ]
     given = {"per_minute": 2, "window": WINDOW, "waiting": orders}
-    return foresee(Lane(**{**given, **changed}), now)
+    return foresee(LaneLoad(**{**given, **changed}), now)
 
 
 def outcome(forecast: Forecast):
@@ -84,17 +85,17 @@ def test_calls_of_the_running_window_free_their_slots_first():
 
 def test_an_order_may_not_be_due_yet():
     """A retry waits for its time, and lets others go before."""
-    retry = Waiting(last_safe=NOW + 40, due_at=NOW + 30)
+    retry = OwedConfirm(last_safe=NOW + 40, due_at=NOW + 30)
     assert outcome(seen([retry, NOW + 50, NOW + 55])) == (1, NOW + 40, 50.0, NOW)
     assert outcome(seen([retry, NOW + 50])) == (0, None, 10.0, NOW + 30)
 
 
 def test_an_unresolved_order_takes_a_read_and_a_confirm():
     """And one call more when it is asked before it can have settled."""
-    asked = Waiting(last_safe=NOW + 100, settled_at=NOW - 1)
+    asked = OwedConfirm(last_safe=NOW + 100, settled_at=NOW - 1)
     assert outcome(seen([asked])) == (0, None, 100.0, NOW)
     assert outcome(seen([asked, NOW + 101])) == (0, None, 39.0, NOW + 61)
-    early = Waiting(last_safe=NOW + 100, settled_at=NOW + 10)
+    early = OwedConfirm(last_safe=NOW + 100, settled_at=NOW + 10)
     assert outcome(seen([early])) == (0, None, 39.0, NOW + 61)
 
 
@@ -102,7 +103,7 @@ def test_an_unresolved_order_that_is_late_is_lost_and_asked_about_all_the_same()
     """With the re-checks: its read takes no call from who can still be confirmed, but for the
     tenth.
     """
-    late = Waiting(last_safe=NOW - 1, settled_at=NOW - 50)
+    late = OwedConfirm(last_safe=NOW - 1, settled_at=NOW - 50)
     assert outcome(seen([late, NOW + 1, NOW + 60])) == (1, NOW - 1, 1.0, NOW)
     assert seen([late, NOW + 1, NOW + 60], picks=9).misses == 2
 
@@ -115,7 +116,7 @@ def test_rechecks_have_every_tenth_call_while_they_wait():
     assert seen(deadlines, per_minute=20, rechecks=[Recheck(due_at=NOW)] * 5).misses == 2
     assert seen(deadlines, per_minute=20, rechecks=[Recheck(due_at=NOW)] * 5, picks=9).misses == 2
     assert seen(deadlines, per_minute=19, rechecks=[Recheck(due_at=NOW)] * 5, picks=0).misses == 2
-    later = [Waiting(last_safe=NOW + 40, due_at=NOW + 20)]
+    later = [OwedConfirm(last_safe=NOW + 40, due_at=NOW + 20)]
     pending = [Recheck(due_at=NOW, snoozes=0)] * 2
     assert seen(later, rechecks=pending, schedule=[5.0, 10.0]).misses == 1, "they took both calls"
     assert seen(later, rechecks=pending[:1], schedule=[60.0]).misses == 0
@@ -129,7 +130,7 @@ def test_rechecks_that_are_to_come_take_their_tenth_as_long_as_confirms_wait():
     assert seen(deadlines, per_minute=20, pressed=True).misses == 2
     assert seen(deadlines, per_minute=20, pressed=True, picks=9).misses == 2
     assert seen([NOW + 1], per_minute=1, pressed=True).misses == 0
-    later = Waiting(last_safe=NOW + 40, due_at=NOW + 20)
+    later = OwedConfirm(last_safe=NOW + 40, due_at=NOW + 20)
     assert seen([NOW + 1, later], pressed=True).misses == 0
     assert seen(deadlines, per_minute=0, pressed=True).misses == 0
 
@@ -138,13 +139,13 @@ def test_who_can_hardly_be_served_yields():
     """He is served when a call is left over."""
     assert outcome(seen([NOW + 0.5, NOW + 9, NOW + 9], tight=1.0)) == (1, NOW + 0.5, 9.0, NOW)
     assert outcome(seen([NOW + 0.5, NOW + 9], tight=1.0)) == (0, None, 0.5, NOW)
-    unresolved = Waiting(last_safe=NOW + 0.5, settled_at=0.0)
+    unresolved = OwedConfirm(last_safe=NOW + 0.5, settled_at=0.0)
     assert outcome(seen([unresolved], tight=1.0)) == (1, NOW + 0.5, None, None)
 
 
 def test_a_lane_without_a_limit_loses_only_who_is_due_too_late():
     """Every call can be made at once."""
-    late = Waiting(last_safe=NOW + 5, due_at=NOW + 6)
+    late = OwedConfirm(last_safe=NOW + 5, due_at=NOW + 6)
     pending = [Recheck(due_at=NOW, snoozes=0)] * 20
     assert outcome(seen([late, *[NOW + 1] * 500], per_minute=0, rechecks=pending)) == (
         1,
@@ -171,11 +172,13 @@ def test_a_held_lane_is_released_by_its_next_probe():
 
 def test_groups_are_counted_like_their_orders():
     """Known by the window, they are called for by the window."""
-    alike = Waiting(last_safe=NOW + 61, count=9)
+    alike = OwedConfirm(last_safe=NOW + 61, count=9)
     assert outcome(seen([alike])) == (5, NOW + 61, 0.0, NOW + 61)
     assert seen([alike]).waiting == 9
     rest = seen(
-        [Waiting(last_safe=NOW + 200, count=99)], per_minute=10, rechecks=[Recheck(due_at=NOW)] * 9
+        [OwedConfirm(last_safe=NOW + 200, count=99)],
+        per_minute=10,
+        rechecks=[Recheck(due_at=NOW)] * 9,
     )
     assert rest.misses == 99 - 4 * 9
 
@@ -204,13 +207,12 @@ def test_it_loses_as_few_as_can_be(slacks, per_minute, spent):
 
 
 def letter(amount, last_safe=NOW + 100, currency="EUR"):
-    return Unpaid(
-        last_safe=last_safe, amount=None if amount is None else Decimal(amount), currency=currency
-    )
+    price = None if amount is None else Decimal(amount)
+    return Want(last_safe=last_safe, amount=price, currency=currency, letter_at=NOW)
 
 
 def short(letters, balances=None, per_minute=2):
-    return shortfalls(letters, balances or {}, per_minute, WINDOW, NOW)
+    return shortfalls(letters, balances or {}, Pace(per_minute=per_minute, window=WINDOW), NOW)
 
 
 def test_money_is_missing_by_currency():
@@ -235,7 +237,7 @@ def test_money_is_missing_by_currency():
 
 
 def waits(amount, last_safe=NOW + 100, currency="EUR"):
-    return replace(letter(amount, last_safe, currency), waits=True)
+    return replace(letter(amount, last_safe, currency), letter_at=None)
 
 
 def test_who_waits_and_is_not_paid_for_is_missing_money_too():
@@ -295,7 +297,7 @@ def test_letters_without_a_currency_are_apart():
 # --- against what then happens --------------------------------------------------------------------
 
 PER_MINUTE = 20
-ONE_LANE = (("relograde", None),)
+ONE_LANE = (Lane("relograde"),)
 
 
 def order(order_id, last_safe, **changed):
@@ -316,7 +318,7 @@ class Rush:
         self.draw = random.Random(seed)
         self.clock = clock
         self.ledger = make_ledger(client, policies, clock, channels=(), calls_per_minute=PER_MINUTE)
-        self.views = Views(self.ledger, ONE_LANE)
+        self.views = Views(self.ledger.shelf, ONE_LANE)
         self.supplier = Supplier(clock)
         self.lane = VirtualLane(self.ledger, clock, self.supplier, step=0.0)
         number = self.draw.randrange(150, 350)
@@ -370,7 +372,7 @@ class Rush:
         """The forecast of this moment; after the caller has seen it, it is compared with what the
         lane then does.
         """
-        before, forecast = self.lost(), foresee(*Backlog(self.ledger).lane("relograde", None))
+        before, forecast = self.lost(), foresee(*Backlog(self.ledger.shelf).lane(Lane("relograde")))
         yield forecast
         self.lane.work(until=START + 200 + self.span + 3600)
         lost = {order_id: at for order_id, at in self.lost().items() if order_id not in before}
@@ -396,12 +398,12 @@ def test_what_was_forecast_is_what_happens(client, policies, clock, seed, record
 def test_a_held_lane_is_forecast_as_if_a_person_released_it_now(client, policies, clock):
     """And so it comes when he does; would he not, all would be lost."""
     rush = Rush(client, policies, clock, 7)
-    rush.ledger.hold("relograde", None, "n")
+    rush.ledger.hold(Lane("relograde"), "n")
     nearest = rush.views.stats()["minimum_slack_seconds"]
     for forecast in rush.comes_true():
         assert 0 < forecast.misses < forecast.waiting
         assert forecast.first_miss_if_held_at == clock() + nearest
-        rush.ledger.release("relograde", None)
+        rush.ledger.release(Lane("relograde"))
 
 
 def test_a_lane_that_is_held_for_a_cause_is_forecast_from_its_next_probe(client, policies, clock):
@@ -434,7 +436,7 @@ def test_a_backlog_of_which_most_confirms_are_answered_pending(client, policies,
         made = order(f"{number:04}", START + draw.uniform(30, span))
         shop.create(made.order_id, made.created_at)
         ledger.open(made)
-    seen = Foresight(ledger, ONE_LANE).report()
+    seen = ForecastReport(ledger.shelf, ONE_LANE).report()
     VirtualLane(ledger, clock, shop).work(until=START + span + 60)
     lost = len(members(ledger, "relograde", "letters", "deadline_missed"))
     assert seen["predicted_misses"] < lost

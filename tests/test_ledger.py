@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
-from worker.ledger.ledger import LEASE_MARGIN
+from schemas.lane import Lane
+from worker.ledger.limits import LEASE_MARGIN
 from worker.rules import interventions
 from worker.rules.answers import (
     Blocked,
@@ -216,7 +217,7 @@ def test_what_is_permitted_unseen_is_what_the_policy_decides(ledger, clock, way,
         clock.advance(100)
     if late:
         clock.advance(86400)
-    claimed, permit = ledger.take(supplier, "R1")
+    claimed, permit = ledger.claim_and_permit(supplier, "R1")
     if claimed.result != "claimed":
         assert (claimed.result, permit) == ("not_due", None)
         return
@@ -245,13 +246,13 @@ def test_what_is_sent_with_a_confirm_is_read_before_its_intent(ledger):
     attempt.
     """
     ledger.open(an_order("L", "logitrail", details=True), details="{}")
-    claimed, permit = ledger.take("logitrail", "L")
+    claimed, permit = ledger.claim_and_permit("logitrail", "L")
     assert (claimed.result, permit) == ("claimed", None)
 
 
 def test_an_order_is_accepted_and_its_first_confirm_permitted_at_once(ledger):
     """One round trip; the intent is written, and the order is claimed."""
-    opened, (claimed, permit) = ledger.open_and_take(an_order())
+    opened, (claimed, permit) = ledger.open_and_claim(an_order())
     assert (opened.result, claimed.result, permit.result) == ("opened", "claimed", "permitted")
     assert recount(ledger)["R1"] == permit.order
     assert ledger.claim("relograde", "R1").result == "busy"
@@ -259,42 +260,42 @@ def test_an_order_is_accepted_and_its_first_confirm_permitted_at_once(ledger):
 
 def test_a_repeated_message_takes_nothing(ledger, clock):
     """Its order is known, and looked at when it is due, by whoever the dispatcher rings for."""
-    ledger.open_and_take(an_order())
+    ledger.open_and_claim(an_order())
     clock.advance(LEASE + 1)
-    opened, taken = ledger.open_and_take(an_order())
+    opened, taken = ledger.open_and_claim(an_order())
     assert (opened.result, taken.claimed.result, taken.permit) == ("known", "later", None)
 
 
 def test_an_order_that_was_withdrawn_before_is_not_taken(ledger):
     """Nor one whose message conflicts with what is known."""
     ledger.mark_withdrawn("relograde", "R1")
-    opened, taken = ledger.open_and_take(an_order())
+    opened, taken = ledger.open_and_claim(an_order())
     assert (opened.result, taken.claimed.result) == ("withdrawn", "not_due")
     ledger.open(an_order("R2"))
-    opened, taken = ledger.open_and_take(an_order("R2", reference="another"))
+    opened, taken = ledger.open_and_claim(an_order("R2", reference="another"))
     assert (opened.result, opened.differs) == ("conflict", "reference")
 
 
 def test_a_lane_without_room_accepts_all_the_same(client, policies, clock):
     """No call is taken from those that wait."""
     ledger = make_ledger(client, policies, clock, calls_per_minute=1)
-    ledger.open_and_take(an_order("A"))
-    opened, taken = ledger.open_and_take(an_order("B"))
+    ledger.open_and_claim(an_order("A"))
+    opened, taken = ledger.open_and_claim(an_order("B"))
     assert (opened.result, taken.claimed.result, taken.permit) == ("opened", "later", None)
-    ledger.hold("relograde", None, "n")
-    assert ledger.open_and_take(an_order("C"))[1].claimed.result == "held"
+    ledger.hold(Lane("relograde"), "n")
+    assert ledger.open_and_claim(an_order("C"))[1].claimed.result == "held"
     recount(ledger)
 
 
 def test_a_server_that_forgot_the_scripts_learns_them_again(ledger):
     """A restart, or SCRIPT FLUSH: each runs once all the same."""
-    ledger.open_and_take(an_order("A"))
+    ledger.open_and_claim(an_order("A"))
     ledger.scripts.client.script_flush()
-    opened, (claimed, permit) = ledger.open_and_take(an_order("B"))
+    opened, (claimed, permit) = ledger.open_and_claim(an_order("B"))
     assert (opened.result, claimed.result, permit.result) == ("opened", "claimed", "permitted")
     ledger.open(an_order("C"))
     ledger.scripts.client.script_flush()
-    assert ledger.take("relograde", "C").permit.result == "permitted"
+    assert ledger.claim_and_permit("relograde", "C").permit.result == "permitted"
     assert {order.attempts for order in recount(ledger).values()} == {1}
 
 
@@ -392,11 +393,11 @@ def test_no_budget_puts_the_order_back(client, policies, clock):
 def test_a_hold_between_claim_and_permit_puts_the_order_back(ledger):
     """A lane that was held a moment ago sends nothing more."""
     claim = claimed(ledger)
-    ledger.hold("relograde", None, "stop")
+    ledger.hold(Lane("relograde"), "stop")
     assert ledger.permit(claim, Call(kind=CONFIRM)).result == "held"
     assert recount(ledger)["R1"].attempts == 0
     assert ledger.claim("relograde", "R1").result == "held"
-    ledger.release("relograde", None)
+    ledger.release(Lane("relograde"))
     assert ledger.claim("relograde", "R1").result == "claimed"
 
 
@@ -606,7 +607,7 @@ def test_a_requeued_letter_asks_first_and_can_be_requeued_again(ledger, clock):
     assert ledger.change("relograde", "R1", interventions.requeue) is None
     recount(ledger)
     clock.advance(2)
-    assert ledger.dispatch("relograde", None, 1)[0] == ["R1"]
+    assert ledger.dispatch(Lane("relograde"), 1)[0] == ["R1"]
     assert turn(ledger, "R1", Created()) == "read_created"
     assert members(ledger, "relograde", "ready", "-", "confirm") == {"R1": LAST}
     assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"
@@ -663,7 +664,7 @@ def walk(ledger, clock, seed, steps):  # noqa: C901
             dated = {"created_at": now - 60, "deadline_at": now + 86340, "accepted_at": now}
             ledger.open(an_order(order_id, room, **(dated if room == "relograde" else {})))
         elif act < 7:
-            for picked in ledger.dispatch(room, None, 3)[0]:
+            for picked in ledger.dispatch(Lane(room), 3)[0]:
                 wire[room] += turn(ledger, picked, dice.choice(SAYS[room]), room) not in (
                     "held",
                     "not_due",
@@ -687,7 +688,7 @@ def walk(ledger, clock, seed, steps):  # noqa: C901
                 ),
             )
         elif dice.random() < 0.2:
-            ledger.release(room, None)
+            ledger.release(Lane(room))
         clock.advance(dice.choice([0, 0, 0.5, 3, 3, 20, 70, 70, 5000]))
         ledger.tend(room)
         if number % 10 == 0:

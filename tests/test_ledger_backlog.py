@@ -8,14 +8,15 @@ from decimal import Decimal
 import pytest
 from conftest import LANES, RETRY, START, an_order, make_ledger, turn
 
-from worker.ledger.lane_calls import ACCOUNT, LaneCalls
-from worker.ledger.ledger import LOOK_EVERY, WAY
+from schemas.lane import Lane
+from worker.ledger.lane_calls import KIND_ACCOUNT, LaneCalls
+from worker.ledger.limits import LOOK_EVERY, NETWORK_DELAY
 from worker.ledger.reads.backlog import Backlog
-from worker.ledger.reads.money import FundsViews
+from worker.ledger.reads.money import MoneyReads
 from worker.ledger.reads.views import Views
 from worker.rules.answers import Blocked, Pending, Rejected, Unavailable, Unknown
-from worker.rules.forecast import ONCE, Recheck, Waiting, foresee
-from worker.rules.shortfall import Unpaid
+from worker.rules.forecast import ONCE, OwedConfirm, Recheck, foresee
+from worker.rules.money import Want
 from worker.rules.words import CONFIRM, Call
 
 LAST = START - 3600 + 86400 - 30
@@ -23,12 +24,12 @@ LAST = START - 3600 + 86400 - 30
 
 @pytest.fixture
 def backlog(ledger):
-    return Backlog(ledger)
+    return Backlog(ledger.shelf)
 
 
 def waiting(backlog, account=None):
     return sorted(
-        backlog.lane("relograde", account)[0].waiting,
+        backlog.lane(Lane("relograde", account))[0].waiting,
         key=lambda order: (order.last_safe, order.due_at),
     )
 
@@ -41,8 +42,8 @@ def late(ledger, order_id, last_safe, **changed):
 
 def test_an_empty_lane(backlog, ledger):
     """The budget and the schedule are there all the same."""
-    lane, now = backlog.lane("relograde", None)
-    assert (lane.per_minute, lane.window, now) == (50, 60 + WAY, START)
+    lane, now = backlog.lane(Lane("relograde"))
+    assert (lane.per_minute, lane.window, now) == (50, 60 + NETWORK_DELAY, START)
     assert (lane.waiting, lane.rechecks, lane.spent, lane.held_until, lane.exact) == (
         [],
         [],
@@ -60,13 +61,13 @@ def test_ready_retried_and_unresolved_orders(backlog, ledger, clock):
     turn(ledger, "B", Unavailable())
     turn(ledger, "C", Unknown("no answer"))
     assert waiting(backlog) == [
-        Waiting(last_safe=LAST),
-        Waiting(last_safe=LAST),
-        Waiting(last_safe=LAST, due_at=START + RETRY[0]),
-        Waiting(last_safe=LAST, due_at=START + RETRY[0], settled_at=START + 5 + 40),
+        OwedConfirm(last_safe=LAST),
+        OwedConfirm(last_safe=LAST),
+        OwedConfirm(last_safe=LAST, due_at=START + RETRY[0]),
+        OwedConfirm(last_safe=LAST, due_at=START + RETRY[0], settled_at=START + 5 + 40),
     ]
     clock.advance(3)
-    ledger.dispatch("relograde", None, 9)
+    ledger.dispatch(Lane("relograde"), 9)
     assert [order.due_at for order in waiting(backlog)] == [0.0] * 4, "rung for: any moment now"
 
 
@@ -76,11 +77,11 @@ def test_a_call_in_hand_owes_nothing(backlog, ledger, clock):
     """
     ledger.open(an_order("A"))
     ledger.permit(ledger.claim("relograde", "A"), Call(kind=CONFIRM))
-    lane, _ = backlog.lane("relograde", None)
-    assert (lane.waiting, lane.spent) == ([], [START + 5 + 60 + WAY])
+    lane, _ = backlog.lane(Lane("relograde"))
+    assert (lane.waiting, lane.spent) == ([], [START + 5 + 60 + NETWORK_DELAY])
     clock.advance(61)
     assert waiting(backlog) == [
-        Waiting(last_safe=LAST, due_at=START + 60, settled_at=START + 5 + 40)
+        OwedConfirm(last_safe=LAST, due_at=START + 60, settled_at=START + 5 + 40)
     ]
 
 
@@ -91,7 +92,7 @@ def test_rechecks_come_again_while_they_are_pending(backlog, ledger, clock):
     turn(ledger, "A", Pending())
     turn(ledger, "B", Rejected("out_of_stock"))
     ledger.hint("relograde", "B")
-    assert sorted(backlog.lane("relograde", None)[0].rechecks, key=lambda one: one.due_at) == [
+    assert sorted(backlog.lane(Lane("relograde"))[0].rechecks, key=lambda one: one.due_at) == [
         Recheck(due_at=0.0, snoozes=ONCE),
         Recheck(due_at=START + 15, snoozes=1),
     ]
@@ -102,10 +103,10 @@ def test_a_hold(backlog, ledger, clock, person):
     """Released at once by a person, or by the next probe."""
     ledger.open(an_order("A"))
     if person:
-        ledger.hold("relograde", None, "n")
+        ledger.hold(Lane("relograde"), "n")
     else:
         turn(ledger, "A", Blocked("unauthorized"))
-    assert backlog.lane("relograde", None)[0].held_until == (0.0 if person else START + RETRY[0])
+    assert backlog.lane(Lane("relograde"))[0].held_until == (0.0 if person else START + RETRY[0])
 
 
 def test_after_a_restart_the_due_are_asked_about_first(client, policies, clock):
@@ -118,12 +119,12 @@ def test_after_a_restart_the_due_are_asked_about_first(client, policies, clock):
         ledger.open(an_order(order_id))
     turn(ledger, "B", Unavailable())
     server[0] = "two"
-    backlog = Backlog(ledger)
-    first = Waiting(last_safe=LAST, settled_at=START + 40)
-    assert waiting(backlog) == [first, Waiting(last_safe=LAST, due_at=START + RETRY[0])]
+    backlog = Backlog(ledger.shelf)
+    first = OwedConfirm(last_safe=LAST, settled_at=START + 40)
+    assert waiting(backlog) == [first, OwedConfirm(last_safe=LAST, due_at=START + RETRY[0])]
     assert client.hget(ledger.scripts.key("relograde", "order", "A"), "kind") == "confirm"
     ledger.load("relograde", "A")
-    assert waiting(backlog) == [first, Waiting(last_safe=LAST, due_at=START + RETRY[0])]
+    assert waiting(backlog) == [first, OwedConfirm(last_safe=LAST, due_at=START + RETRY[0])]
 
 
 def test_accounts_are_apart(backlog, ledger):
@@ -132,7 +133,7 @@ def test_accounts_are_apart(backlog, ledger):
     ledger.open(an_order("B", account="a"))
     ledger.open(an_order("L", "logitrail"))
     assert len(waiting(backlog)) == len(waiting(backlog, "a")) == 1
-    assert backlog.lane("logitrail", None)[0].waiting == ()
+    assert backlog.lane(Lane("logitrail"))[0].waiting == ()
 
 
 @pytest.mark.parametrize("nearest", [40, 400])
@@ -146,8 +147,8 @@ def test_beyond_the_nearest_orders_are_counted_in_groups(client, policies, clock
         late(ledger, f"{number}", START + draw.uniform(10, 3600))
     late(ledger, "last", START + 3600)
     late(ledger, "twin", START + 3600)
-    exact = foresee(*Backlog(ledger, nearest=1000).lane("relograde", None))
-    near = foresee(*Backlog(ledger, nearest=nearest, groups=60).lane("relograde", None))
+    exact = foresee(*Backlog(ledger.shelf, nearest=1000).lane(Lane("relograde")))
+    near = foresee(*Backlog(ledger.shelf, nearest=nearest, groups=60).lane(Lane("relograde")))
     assert (exact.exact, exact.waiting) == (True, 402)
     assert (near.exact, near.waiting) == (False, 402)
     assert exact.misses <= near.misses <= exact.misses + 2 * 5
@@ -160,7 +161,9 @@ def test_orders_that_are_alike_are_counted_too(client, policies, clock):
     ledger = make_ledger(client, policies, clock, calls_per_minute=5)
     for number in range(30):
         late(ledger, f"{number}", START + 65)
-    assert foresee(*Backlog(ledger, nearest=10, groups=4).lane("relograde", None)).misses == 20
+    assert (
+        foresee(*Backlog(ledger.shelf, nearest=10, groups=4).lane(Lane("relograde"))).misses == 20
+    )
 
 
 def test_letters_for_want_of_money(backlog, ledger, clock):
@@ -176,14 +179,14 @@ def test_letters_for_want_of_money(backlog, ledger, clock):
     assert backlog.unpaid("relograde") == (
         {
             None: [
-                Unpaid(last_safe=LAST),
-                Unpaid(last_safe=LAST, amount=Decimal("10.50"), currency="EUR"),
+                Want(last_safe=LAST, letter_at=START + 2),
+                Want(last_safe=LAST, amount=Decimal("10.50"), currency="EUR", letter_at=START),
             ],
-            "a": [Unpaid(last_safe=LAST, amount=Decimal(20), currency="EUR")],
+            "a": [Want(last_safe=LAST, amount=Decimal(20), currency="EUR", letter_at=START + 1)],
         },
         True,
     )
-    letters, complete = Backlog(ledger, nearest=1).unpaid("relograde")
+    letters, complete = Backlog(ledger.shelf, nearest=1).unpaid("relograde")
     assert (list(letters), complete) == ([None], False)
     ledger.open(an_order("L", "logitrail"))
     turn(ledger, "L", Rejected("insufficient_balance"), "logitrail")
@@ -196,7 +199,7 @@ def test_the_report_adds_up(ledger, clock):
     turn(ledger, "A", Rejected("insufficient_balance"))
     late(ledger, "B", START - 5)
     late(ledger, "C", START - 9, account="a")
-    views = Views(ledger, LANES)
+    views = Views(ledger.shelf, LANES)
     report = views.forecast()
     assert report["minimum_slack_seconds"] == -9
     assert (report["predicted_misses"], report["first_miss_at"]) == (2, "2027-01-15T07:59:51.000Z")
@@ -220,10 +223,10 @@ def test_the_report_of_a_held_lane_says_until_when_to_release_it(ledger, clock):
     time.
     """
     late(ledger, "A", START + 90)
-    ledger.hold("relograde", None, "n")
+    ledger.hold(Lane("relograde"), "n")
     late(ledger, "B", START - 1, account="a")
-    ledger.hold("relograde", "a", "n")
-    held, hopeless, free = Views(ledger, LANES).forecast()["lanes"].values()
+    ledger.hold(Lane("relograde", "a"), "n")
+    held, hopeless, free = Views(ledger.shelf, LANES).forecast()["lanes"].values()
     at = "2027-01-15T08:01:30.000Z"
     assert (held["held"], held["release_before"], held["first_miss_if_held_at"]) == (True, at, at)
     assert (hopeless["release_before"], hopeless["predicted_misses"]) == (None, 1)
@@ -238,7 +241,7 @@ def test_a_lane_that_is_held_for_a_cause_may_stay_so_as_long_as_one_that_a_perso
     """The next probe is no reason to hurry more."""
     late(ledger, "A", START + 90)
     turn(ledger, "A", Blocked("unauthorized"))
-    held = Views(ledger, LANES).forecast()["lanes"]["relograde"]
+    held = Views(ledger.shelf, LANES).forecast()["lanes"]["relograde"]
     assert held["spare_seconds"] == 90 - RETRY[0]
     assert held["release_before"] == "2027-01-15T08:01:30.000Z"
 
@@ -248,11 +251,11 @@ def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clo
     relied on.
     """
     ledger = make_ledger(client, policies, clock, accounts=True, synced=True)
-    views, calls = Views(ledger, LANES), LaneCalls(ledger)
+    views, calls = Views(ledger.shelf, LANES), LaneCalls(ledger.shelf)
     poor = Rejected("insufficient_balance")
     ledger.open(an_order("A", amount="30", currency="EUR"))
     turn(ledger, "A", poor)
-    call = calls.permit("relograde", None, ACCOUNT, LOOK_EVERY)
+    call = calls.permit(Lane("relograde"), KIND_ACCOUNT, LOOK_EVERY)
     calls.settle_look(call, {"EUR": Decimal("12.50")}, call.now)
     [short] = views.forecast()["money"]
     assert (short["balance"], short["missing"], short["balance_at"]) == (
@@ -268,14 +271,14 @@ def test_the_last_known_balance_counts_until_it_is_doubted(client, policies, clo
 
 
 def told(ledger, amount, account=None):
-    calls = LaneCalls(ledger)
-    call = calls.permit("relograde", account, ACCOUNT, 0.0)
+    calls = LaneCalls(ledger.shelf)
+    call = calls.permit(Lane("relograde", account), KIND_ACCOUNT, 0.0)
     calls.settle_look(call, {"EUR": Decimal(amount)}, call.now)
 
 
 def test_a_known_balance_is_held_against_what_waits(ledger):
     """By lane; and before a look nothing is said of them."""
-    views = Views(ledger, LANES)
+    views = Views(ledger.shelf, LANES)
     for order_id in "ABC":
         late(ledger, order_id, START + 90, amount="30", currency="EUR")
         late(ledger, f"a{order_id}", START + 90, amount="5", currency="EUR", account="a")
@@ -295,13 +298,13 @@ def test_a_balance_of_which_more_was_spent_than_was_there_is_not_known(ledger):
         late(ledger, order_id, START + 90, amount="30", currency="EUR")
         turn(ledger, order_id, Pending())
     late(ledger, "C", START + 90, amount="30", currency="EUR")
-    assert Views(ledger, LANES).forecast()["money"] == []
+    assert Views(ledger.shelf, LANES).forecast()["money"] == []
 
 
 def test_more_waits_than_is_looked_at(ledger):
     """What is missing is then the least that can be."""
-    views = Views(ledger, LANES)
-    views.foresight.funds = FundsViews(ledger, nearest=2)
+    views = Views(ledger.shelf, LANES)
+    views.report.money = MoneyReads(ledger.shelf, nearest=2)
     for order_id in "ABC":
         late(ledger, order_id, START + 90, amount="30", currency="EUR")
     assert views.forecast()["exact"] is True, "nothing is known, and nothing said"

@@ -7,6 +7,7 @@ import pytest
 from conftest import RETRY, START, an_order, make_ledger, recount, turn
 from test_ledger import FINISHED, TIMEOUT, walk
 
+from schemas.lane import Lane
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
@@ -36,7 +37,7 @@ def ledger(policies, clock, run):
 def test_the_way_of_an_order(ledger, clock):
     """Open, dispatch, claim, permit, write: to its end."""
     assert ledger.open(an_order(), details="{}").result == "opened"
-    assert ledger.dispatch("relograde", None, 9)[0] == ["R1"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["R1"]
     assert turn(ledger, "R1", TIMEOUT) == "outcome_unknown"
     clock.advance(50)
     assert turn(ledger, "R1", Created()) == "read_created"
@@ -50,9 +51,9 @@ def test_a_hold_and_its_probe(ledger, clock):
     """Lanes, too."""
     ledger.open(an_order())
     turn(ledger, "R1", Blocked("unauthorized"))
-    assert ledger.dispatch("relograde", None, 9)[0] == []
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == []
     clock.advance(RETRY[0])
-    assert ledger.dispatch("relograde", None, 9)[0] == ["R1"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["R1"]
     assert turn(ledger, "R1", Rejected("out_of_stock")) == "dead"
     assert ledger.change("relograde", "R1", interventions.requeue).event == "requeued"
     recount(ledger)
@@ -77,14 +78,14 @@ def test_outcomes_and_messages(ledger, clock):
     assert outbox.delivered("relograde", "R1", 1, "task") == "delivered"
     assert messages.refuse("invalid_message", "x", {}, {}) == "message/1"
     assert messages.close("1", "n")
-    ledger.hold("logitrail", None, "n")
-    ledger.release("logitrail", None)
+    ledger.hold(Lane("logitrail"), "n")
+    ledger.release(Lane("logitrail"))
     outbox.delivered("relograde", "R1", 2, "task")
     clock.advance(31 * 86400)
     for room in ("relograde", "messages"):
         ledger.tend(room)
     assert recount(ledger) == {}
-    assert Views(ledger, (("relograde", None),)).stats()["states"]["withdrawn"] == 0
+    assert Views(ledger.shelf, (Lane("relograde"),)).stats()["states"]["withdrawn"] == 0
 
 
 def test_a_walk(ledger, clock):

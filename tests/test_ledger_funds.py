@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 from conftest import START, an_order, make_ledger, members, recount, turn
 
-from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
-from worker.ledger.ledger import LOOK_EVERY, WAY
-from worker.ledger.reads.money import FundsViews
+from schemas.lane import Lane
+from worker.ledger.lane_calls import KIND_ACCOUNT, KIND_PAGE, LaneCalls
+from worker.ledger.limits import LOOK_EVERY, NETWORK_DELAY
+from worker.ledger.reads.money import MoneyReads
 from worker.rules import interventions
 from worker.rules.answers import (
     Blocked,
@@ -36,7 +37,7 @@ def ledger(client, policies, clock):
 
 @pytest.fixture
 def calls(ledger):
-    return LaneCalls(ledger)
+    return LaneCalls(ledger.shelf)
 
 
 def opened(ledger, *ids, amount="30", currency="EUR", **changed):
@@ -53,7 +54,7 @@ def opened(ledger, *ids, amount="30", currency="EUR", **changed):
 
 def permit(calls, account=None):
     """What a worker asks once a second: is a look wanted?"""
-    return calls.permit("relograde", account, ACCOUNT, LOOK_EVERY, wanted=False)
+    return calls.permit(Lane("relograde", account), KIND_ACCOUNT, LOOK_EVERY, wanted=False)
 
 
 def look(calls, answer=None, account=None, **balances):
@@ -75,11 +76,11 @@ def order(ledger, order_id):
 
 
 def rung(ledger, account=None):
-    return ledger.dispatch("relograde", account, 100)[0]
+    return ledger.dispatch(Lane("relograde", account), 100)[0]
 
 
 def known(ledger, account=None):
-    balances = FundsViews(ledger).balances("relograde", account)
+    balances = MoneyReads(ledger.shelf).balances(Lane("relograde", account))
     return {currency: one.amount for currency, one in balances.items()}
 
 
@@ -88,7 +89,7 @@ def known(ledger, account=None):
 
 def test_who_waits_for_money_by_deadline(ledger, clock):
     """Warned or not; of this lane, not confirmed, not under way, and only with an amount."""
-    views = FundsViews(ledger)
+    views = MoneyReads(ledger.shelf)
     opened(ledger, "B", deadline_at=START + 9000)
     opened(ledger, "C", deadline_at=START + 9500)
     opened(ledger, "A", deadline_at=START + 8000)
@@ -98,10 +99,10 @@ def test_who_waits_for_money_by_deadline(ledger, clock):
     opened(ledger, "done", deadline_at=START + 9000)
     turn(ledger, "sent", TIMEOUT)
     turn(ledger, "done", FINISHED)
-    assert [want.order_id for want in views.waiting("relograde", "a")] == ["other"]
+    assert [want.order_id for want in views.waiting(Lane("relograde", "a"))] == ["other"]
     clock.advance(9100 - 7200)
     ledger.tend("relograde")
-    assert [want.order_id for want in views.waiting("relograde", None)] == ["A", "B", "C"]
+    assert [want.order_id for want in views.waiting(Lane("relograde"))] == ["A", "B", "C"]
     assert members(ledger, "relograde", "warned").keys() == {"A", "B", "other", "unpriced", "sent"}
 
 
@@ -110,7 +111,7 @@ def test_letters_that_can_still_be_paid_by_deadline(ledger, clock):
 
     All are counted.
     """
-    views = FundsViews(ledger)
+    views = MoneyReads(ledger.shelf)
     letters = (("B", 9000), ("A", 8000), ("late", 900), ("forgotten", 9000))
     for currency, (order_id, left) in zip(("EUR", "USD", "GBP", "SEK"), letters, strict=True):
         refused(ledger, order_id, account="a", deadline_at=START + left, currency=currency)
@@ -120,7 +121,7 @@ def test_letters_that_can_still_be_paid_by_deadline(ledger, clock):
     turn(ledger, "stock", Rejected("out_of_stock"))
     ledger.scripts.client.delete(ledger.scripts.key("relograde", "order", "forgotten"))
     clock.advance(900 - 30 - SEND_WINDOW)
-    found = views.letters("relograde", "a")
+    found = views.letters(Lane("relograde", "a"))
     assert [(letter.order_id, letter.amount, letter.letter_at) for letter in found] == [
         ("A", Decimal("30"), START),
         ("B", Decimal("30"), START),
@@ -140,7 +141,7 @@ def test_more_than_a_page_of_them(ledger):
             "currency": "EUR",
         }
         ledger.open(an_order(order_id, **given))
-    found = [want.order_id for want in FundsViews(ledger).waiting("relograde", None)]
+    found = [want.order_id for want in MoneyReads(ledger.shelf).waiting(Lane("relograde"))]
     assert found == [f"{number:04}" for number in range(1200)]
 
 
@@ -232,7 +233,7 @@ def test_who_is_woken_begins_when_a_restart_cannot_forget_it(client, policies, c
     refused(ledger)
     opened(ledger, "A")
     assert turn(ledger, "A", FINISHED) == "waits"
-    look(LaneCalls(ledger), EUR="100")
+    look(LaneCalls(ledger.shelf), EUR="100")
     recount(ledger)
     assert (order(ledger, "A").due_at, rung(ledger)) == (START + 2, [])
     clock.advance(2)
@@ -242,7 +243,7 @@ def test_who_is_woken_begins_when_a_restart_cannot_forget_it(client, policies, c
 def test_a_call_is_kept_for_the_look(client, policies, clock):
     """In a lane whose orders take every slot it would never be made."""
     ledger = make_ledger(client, policies, clock, accounts=True, synced=True, calls_per_minute=3)
-    calls = LaneCalls(ledger)
+    calls = LaneCalls(ledger.shelf)
     refused(ledger)
     opened(ledger, "A")
     opened(ledger, "B", "C", "D", currency="USD")
@@ -269,14 +270,14 @@ def test_the_slot_is_not_kept_for_ever(client, policies, clock):
     assert turn(ledger, "A", FINISHED) == "confirmed", "the look did not come, so one is tried"
 
 
-FREE_AGAIN = SEND_WINDOW + 60 + WAY
+FREE_AGAIN = SEND_WINDOW + 60 + NETWORK_DELAY
 
 
-def ask(calls, kind=ACCOUNT):
+def ask(calls, kind=KIND_ACCOUNT):
     """What a worker asks once a second for letters that a balance could pay: nobody else knows of
     them.
     """
-    return calls.permit("relograde", None, kind, LOOK_EVERY).result
+    return calls.permit(Lane("relograde"), kind, LOOK_EVERY).result
 
 
 def full(client, policies, clock, **limits):
@@ -288,7 +289,7 @@ def full(client, policies, clock, **limits):
     assert rung(ledger) == ["A", "B"]
     for order_id in "AB":
         ledger.permit(ledger.claim("relograde", order_id), Call(kind=CONFIRM))
-    return ledger, LaneCalls(ledger)
+    return ledger, LaneCalls(ledger.shelf)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +326,7 @@ def test_no_call_is_kept_for_a_page(client, policies, clock):
     """It comes in the turn of a re-check, which is kept for it already."""
     ledger, calls = full(client, policies, clock, calls_per_minute=2)
     clock.advance(10)
-    assert ask(calls, PAGE) == "no_budget"
+    assert ask(calls, KIND_PAGE) == "no_budget"
     clock.now = START + FREE_AGAIN
     assert len(rung(ledger)) == 2
 
@@ -336,8 +337,8 @@ def test_the_only_call_of_a_minute_is_not_kept(client, policies, clock):
     opened(ledger, "A", "B")
     assert turn(ledger, rung(ledger)[0], FINISHED) == "confirmed"
     clock.advance(10)
-    assert ask(LaneCalls(ledger)) == "no_budget"
-    clock.advance(50 + WAY)
+    assert ask(LaneCalls(ledger.shelf)) == "no_budget"
+    clock.advance(50 + NETWORK_DELAY)
     assert rung(ledger) == ["B"]
 
 
@@ -397,7 +398,7 @@ def test_the_earliest_deadlines_are_woken_first(ledger, calls):
         "lane_call_settle",
         "relograde",
         lane="-",
-        kind=ACCOUNT,
+        kind=KIND_ACCOUNT,
         token=call.token,
         signal="passed",
         wakes=1,
@@ -425,7 +426,7 @@ def test_only_those_who_wait_for_it_are_woken(ledger, calls, clock):
     assert turn(ledger, "failed", Unavailable("dns")) == "unavailable"
     ledger.permit(claimed, Call(kind=CONFIRM))
     clock.advance(1)
-    calls.settle(calls.permit("relograde", None, ACCOUNT, 0.0), {"EUR": Decimal("100")})
+    calls.settle(calls.permit(Lane("relograde"), KIND_ACCOUNT, 0.0), {"EUR": Decimal("100")})
     assert rung(ledger) == []
 
 
@@ -589,7 +590,7 @@ def found(client, policies, clock):
     refused(ledger, amount="500")
     opened(ledger, "A")
     assert turn(ledger, "A", FINISHED) == "waits"
-    look(LaneCalls(ledger), EUR="40")
+    look(LaneCalls(ledger.shelf), EUR="40")
     assert turn(ledger, "A", FINISHED) == "not_due"
     opened(ledger, "later", deadline_at=START + 84000)
     return ledger
@@ -624,7 +625,7 @@ def test_what_suffices_for_those_who_were_short_is_theirs(client, policies, cloc
     refused(ledger)
     opened(ledger, "A")
     turn(ledger, "A", FINISHED)
-    look(LaneCalls(ledger), EUR="60")
+    look(LaneCalls(ledger.shelf), EUR="60")
     opened(ledger, "later", amount="40", deadline_at=START + 84000)
     assert turn(ledger, "later", FINISHED) == "waits"
     clock.advance(2)
@@ -794,7 +795,7 @@ def test_a_failure_is_forgotten_when_a_look_succeeds(ledger, calls, clock):
     turn(ledger, "A", FINISHED)
     look(calls, TIMEOUT)
     clock.advance(2)
-    calls.settle(calls.permit("relograde", None, ACCOUNT, 0.0), {"EUR": Decimal("10")})
+    calls.settle(calls.permit(Lane("relograde"), KIND_ACCOUNT, 0.0), {"EUR": Decimal("10")})
     clock.advance(2)
     opened(ledger, "B")
     assert turn(ledger, "B", FINISHED) == "waits"
@@ -825,9 +826,9 @@ def test_a_refusal_against_the_balance_asks_for_another_look(ledger, calls, cloc
     opened(ledger, "D", amount="15")
     turn(ledger, "A", FINISHED)
     look(calls, EUR="100")
-    assert not FundsViews(ledger).balances("relograde", None)["EUR"].doubted
+    assert not MoneyReads(ledger.shelf).balances(Lane("relograde"))["EUR"].doubted
     assert turn(ledger, "A", POOR) == "dead"
-    assert FundsViews(ledger).balances("relograde", None)["EUR"].doubted
+    assert MoneyReads(ledger.shelf).balances(Lane("relograde"))["EUR"].doubted
     assert turn(ledger, "B", FINISHED) == "confirmed"
     clock.advance(LOOK_EVERY)
     assert turn(ledger, "C", FINISHED) == "waits"
@@ -880,7 +881,7 @@ def test_a_look_for_which_nobody_waited_ends_nothing(ledger, calls, clock):
     """Those who were short are dead; that says nothing of the next one."""
     refused(ledger)
     for _ in range(2):
-        call = calls.permit("relograde", None, ACCOUNT, 0.0)
+        call = calls.permit(Lane("relograde"), KIND_ACCOUNT, 0.0)
         calls.settle(call, {"EUR": Decimal("10")})
         clock.advance(1)
     opened(ledger, "A")

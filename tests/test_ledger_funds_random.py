@@ -8,19 +8,20 @@ from decimal import Decimal
 import pytest
 from conftest import START, Clock, an_order, make_ledger, recount, turn
 
-from worker.ledger.lane_calls import ACCOUNT, LaneCalls
-from worker.ledger.ledger import LOOK_EVERY
-from worker.ledger.reads.money import FundsViews
+from schemas.lane import Lane
+from worker.ledger.lane_calls import KIND_ACCOUNT, LaneCalls
+from worker.ledger.limits import LOOK_EVERY
+from worker.ledger.reads.money import MoneyReads
 from worker.rules import interventions
 from worker.rules.answers import Confirmed, Created, Line, Pending, Rejected, Unknown
-from worker.rules.funds import payable
+from worker.rules.money import payable
 from worker.rules.words import CONFIRM
 
 FINISHED = Confirmed(lines=(Line("1", "finished", True),))
 POOR = Rejected("insufficient_balance")
 TIMEOUT = Unknown("read timeout", outage=False)
 CURRENCIES = ("EUR", "USD")
-LANE = ("relograde", None)
+LANE = Lane("relograde", None)
 EVENTS = 120
 
 
@@ -51,7 +52,7 @@ class Run:
         self.dice = random.Random(seed)
         self.clock = Clock()
         self.ledger = make_ledger(client, policies, self.clock, accounts=True, calls_per_minute=0)
-        self.calls, self.views = LaneCalls(self.ledger), FundsViews(self.ledger)
+        self.calls, self.views = LaneCalls(self.ledger.shelf), MoneyReads(self.ledger.shelf)
         self.bank = Bank(self.dice)
         self.requeues = seed % 2 == 0
         self.orders: dict[str, tuple[str, str]] = {}
@@ -79,7 +80,7 @@ class Run:
         self.bank.money[self.dice.choice(CURRENCIES)] += Decimal(self.dice.randint(0, 9000)) / 100
 
     def look(self) -> None:
-        call = self.calls.permit("relograde", None, ACCOUNT, LOOK_EVERY, wanted=self.requeues)
+        call = self.calls.permit(Lane("relograde"), KIND_ACCOUNT, LOOK_EVERY, wanted=self.requeues)
         if call.result != "permitted":
             return
         told = None if self.dice.random() < 0.15 else dict(self.bank.money)
@@ -88,13 +89,13 @@ class Run:
         found = self.calls.settle_look(call, told or TIMEOUT, call.now)
         if self.requeues and found.funds:
             for order_id in payable(
-                self.views.letters(*LANE), self.views.waiting(*LANE), found.funds
+                self.views.letters(LANE), self.views.waiting(LANE), found.funds
             ):
                 self.ledger.change("relograde", order_id, interventions.requeue_on_funds)
 
     def step(self) -> None:
         self.look()  # as a worker does every second
-        for order_id in self.ledger.dispatch("relograde", None, self.dice.randint(1, 5))[0]:
+        for order_id in self.ledger.dispatch(Lane("relograde"), self.dice.randint(1, 5))[0]:
             before = self.ledger.load("relograde", order_id).order
             if turn(self.ledger, order_id, self.answer) == "unpayable":
                 self.judge_death(before)
@@ -135,7 +136,7 @@ class Run:
         """The latest look was answered, and no refusal has spoken against it since."""
         return (
             bool(self.looks and self.looks[-1][1])
-            and not self.views.balances(*LANE)[currency].doubted
+            and not self.views.balances(LANE)[currency].doubted
         )
 
     def judge_death(self, order) -> None:
@@ -154,7 +155,7 @@ class Run:
         self.clock.advance(self.dice.choice((0.5, 3.0, 20.0, 61.0)))
 
     def requeue(self) -> None:
-        for want in self.views.letters("relograde", None)[:2]:
+        for want in self.views.letters(Lane("relograde"))[:2]:
             self.ledger.change("relograde", want.order_id, interventions.requeue)
 
     def everything_is_paid_in_the_end(self) -> None:

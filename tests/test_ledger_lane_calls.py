@@ -5,13 +5,14 @@ from decimal import Decimal
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, turn
 
-from worker.ledger.lane_calls import ACCOUNT, PAGE, LaneCalls
-from worker.ledger.ledger import WAY
+from schemas.lane import Lane
+from worker.ledger.lane_calls import KIND_ACCOUNT, KIND_PAGE, LaneCalls
+from worker.ledger.limits import NETWORK_DELAY
 from worker.ledger.reads.views import Views
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Confirmed, Line, NotFound, Rejected, Unavailable, Unknown
 from worker.rules.words import SEND_WINDOW
-from worker.turns.lane_question import Questions
+from worker.turns.lane_question import LaneQuestion
 
 KEY = Blocked("unauthorized")
 TOO_LATE = Unavailable("too late", late=True)
@@ -21,11 +22,11 @@ RICH = {"EUR": Decimal("10")}
 
 @pytest.fixture
 def calls(ledger):
-    return LaneCalls(ledger)
+    return LaneCalls(ledger.shelf)
 
 
-def permit(calls, kind=ACCOUNT, every=60.0, account=None):
-    return calls.permit("relograde", account, kind, every)
+def permit(calls, kind=KIND_ACCOUNT, every=60.0, account=None):
+    return calls.permit(Lane("relograde", account), kind, every)
 
 
 def lane(ledger):
@@ -40,8 +41,8 @@ def hold(ledger, answer=KEY, order_id="A"):
 def test_one_of_a_kind_at_a_time_whoever_asks(ledger, calls):
     """Another process is told that it is busy; another kind and another lane are not."""
     assert permit(calls, every=0.0).result == "permitted"
-    assert permit(LaneCalls(ledger), every=0.0).result == "busy"
-    assert permit(calls, PAGE).result == "permitted"
+    assert permit(LaneCalls(ledger.shelf), every=0.0).result == "busy"
+    assert permit(calls, KIND_PAGE).result == "permitted"
     assert permit(calls, account="a").result == "permitted"
 
 
@@ -59,7 +60,7 @@ def test_a_dead_process_frees_it_by_its_lease(ledger, calls, clock):
     assert calls.settle(lost, KEY, START + 1) is None
     assert "held" not in lane(ledger)
     assert permit(calls, every=0.0).result == "busy", "the other one still has it"
-    assert members(ledger, "relograde", "calls", "-")[lost.token] == START + 61 + WAY
+    assert members(ledger, "relograde", "calls", "-")[lost.token] == START + 61 + NETWORK_DELAY
 
 
 def test_a_minimum_interval_per_kind(calls, clock):
@@ -67,7 +68,7 @@ def test_a_minimum_interval_per_kind(calls, clock):
     calls.settle(permit(calls), RICH)
     clock.advance(59.9)
     assert permit(calls).result == "early"
-    assert permit(calls, PAGE).result == "permitted"
+    assert permit(calls, KIND_PAGE).result == "permitted"
     clock.advance(0.1)
     assert permit(calls).result == "permitted"
 
@@ -77,16 +78,16 @@ def test_it_is_spent_from_the_lane_s_budget(client, policies, clock):
     it can have left.
     """
     ledger = make_ledger(client, policies, clock, calls_per_minute=2)
-    calls = LaneCalls(ledger)
+    calls = LaneCalls(ledger.shelf)
     ledger.open(an_order("A"))
     first = permit(calls)
     assert members(ledger, "relograde", "calls", "-") == {
-        first.token: START + SEND_WINDOW + 60 + WAY
+        first.token: START + SEND_WINDOW + 60 + NETWORK_DELAY
     }
     assert turn(ledger, "A", FINISHED) == "confirmed"
-    assert permit(calls, PAGE).result == "no_budget"
+    assert permit(calls, KIND_PAGE).result == "no_budget"
     calls.settle(first, RICH, START + 2)
-    assert members(ledger, "relograde", "calls", "-")[first.token] == START + 62 + WAY
+    assert members(ledger, "relograde", "calls", "-")[first.token] == START + 62 + NETWORK_DELAY
     ledger.open(an_order("B"))
     assert turn(ledger, "B", FINISHED) == "no_budget"
 
@@ -94,27 +95,27 @@ def test_it_is_spent_from_the_lane_s_budget(client, policies, clock):
 def test_a_refused_one_spends_nothing(client, policies, clock):
     """Neither budget nor lease nor interval."""
     ledger = make_ledger(client, policies, clock, calls_per_minute=1)
-    calls = LaneCalls(ledger)
+    calls = LaneCalls(ledger.shelf)
     ledger.open(an_order("A"))
     turn(ledger, "A", FINISHED)
     assert permit(calls).result == "no_budget"
     assert members(ledger, "relograde", "leases", "-") == {}
-    clock.advance(60 + WAY)
+    clock.advance(60 + NETWORK_DELAY)
     assert permit(calls).result == "permitted"
 
 
 def test_it_counts_among_the_calls_in_flight(client, policies, clock):
     """Neither it nor orders pass the lane's maximum; `waiting` counts orders alone."""
     ledger = make_ledger(client, policies, clock, max_in_flight=2)
-    calls = LaneCalls(ledger)
+    calls = LaneCalls(ledger.shelf)
     for order_id in ("A", "B", "C"):
         ledger.open(an_order(order_id))
     call = permit(calls)
-    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["A"]
     ledger.claim("relograde", "A")
-    assert permit(calls, PAGE).result == "later"
+    assert permit(calls, KIND_PAGE).result == "later"
     assert ledger.claim("relograde", "B").result == "later"
-    shown = Views(ledger, [("relograde", None)]).lane("relograde", None, clock())
+    shown = Views(ledger.shelf, [Lane("relograde")]).lane(Lane("relograde"), clock())
     assert (shown["in_flight"], shown["waiting"], shown["due"]) == (2, 0, 2)
     calls.settle(call, RICH)
     assert ledger.claim("relograde", "B").result == "claimed"
@@ -150,10 +151,10 @@ def test_it_is_one_of_the_failures_that_make_an_outage(ledger, calls, clock):
     assert calls.settle(call, Unavailable("dns")) == "held"
     assert lane(ledger)["held"] == "outage"
     clock.advance(2)
-    turn(ledger, ledger.dispatch("relograde", None, 9)[0][0], Rejected("out_of_stock"))
+    turn(ledger, ledger.dispatch(Lane("relograde"), 9)[0][0], Rejected("out_of_stock"))
     assert "held" not in lane(ledger)
     turn(ledger, "R1", Unavailable("dns"))
-    calls.settle(permit(calls, PAGE), {})
+    calls.settle(permit(calls, KIND_PAGE), {})
     assert "failing" not in lane(ledger)
 
 
@@ -192,13 +193,13 @@ def test_the_accounts_are_the_probe_of_a_key(ledger, calls, clock, cause):
     hold(ledger, Blocked(cause))
     assert permit(calls).result == "held"
     clock.advance(RETRY[0])
-    assert permit(calls, PAGE).result == "held", "a page is no probe"
+    assert permit(calls, KIND_PAGE).result == "held", "a page is no probe"
     probe = permit(calls)
     assert probe.result == "permitted"
     assert lane(ledger)["probe"] == "|account"
-    assert ledger.dispatch("relograde", None, 9)[0] == [], "one probe only"
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == [], "one probe only"
     assert calls.settle(probe, RICH) == "released"
-    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["A"]
 
 
 def test_a_lane_with_nothing_waiting_is_not_probed(ledger, calls, clock):
@@ -216,9 +217,9 @@ def test_an_order_waits_a_minute_for_that_probe(client, policies, clock):
     ledger = make_ledger(client, policies, clock, accounts=True)
     hold(ledger)
     clock.advance(RETRY[0] + 59)
-    assert ledger.dispatch("relograde", None, 9)[0] == []
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == []
     clock.advance(1)
-    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["A"]
 
 
 @pytest.mark.parametrize("cause", ["company_not_verified", "misconfigured", "rate_limited"])
@@ -227,12 +228,12 @@ def test_other_causes_are_tested_by_orders(ledger, calls, clock, cause):
     hold(ledger, Blocked(cause))
     clock.advance(9999)
     assert permit(calls).result == "held"
-    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["A"]
 
 
 def test_a_persons_hold_permits_nothing(ledger, calls, clock):
     """Not even as a probe."""
-    ledger.hold("relograde", None, "stop")
+    ledger.hold(Lane("relograde"), "stop")
     clock.advance(9999)
     assert permit(calls).result == "held"
 
@@ -259,7 +260,7 @@ def test_every_third_probe_is_an_order(ledger, calls, clock):
         calls.settle(permit(calls), Blocked("unauthorized"))
     clock.advance(RETRY[2])
     assert permit(calls).result == "held"
-    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["A"]
     turn(ledger, "A", KEY)
     clock.advance(9999)
     assert permit(calls).result == "permitted"
@@ -275,7 +276,7 @@ def test_it_is_not_believed_twice(ledger, calls, clock):
     assert turn(ledger, "A", KEY) == "blocked"
     clock.advance(RETRY[0])
     assert permit(calls).result == "held"
-    assert ledger.dispatch("relograde", None, 9)[0] == ["A"]
+    assert ledger.dispatch(Lane("relograde"), 9)[0] == ["A"]
     assert turn(ledger, "A", FINISHED) == "confirmed"
     hold(ledger, order_id="B")
     clock.advance(RETRY[0])
@@ -301,7 +302,7 @@ def test_it_proves_nothing_of_orders_that_are_not_found(ledger, calls, clock):
     for number in range(2):
         turn(ledger, f"R{number}", NotFound())
     assert calls.settle(early, RICH) is None
-    late = permit(calls, PAGE)
+    late = permit(calls, KIND_PAGE)
     turn(ledger, "R2", NotFound())
     assert lane(ledger)["held"] == "not_found"
     assert calls.settle(late, {}) is None
@@ -330,8 +331,8 @@ def test_a_question_is_made_under_a_gate_and_timed_by_the_ledger(calls):
         gate.sent_at = 100.5
         return RICH
 
-    asked = Questions(calls, monotonic=lambda: next(time)).ask(
-        "relograde", None, ACCOUNT, 60.0, question
+    asked = LaneQuestion(calls, monotonic=lambda: next(time)).ask(
+        Lane("relograde"), KIND_ACCOUNT, 60.0, question
     )
     assert (asked.answer, asked.sent_at) == (RICH, START + 0.5)
 
@@ -339,4 +340,6 @@ def test_a_question_is_made_under_a_gate_and_timed_by_the_ledger(calls):
 def test_a_question_that_is_not_permitted_is_not_asked(calls):
     """And says why."""
     permit(calls)
-    assert Questions(calls).ask("relograde", None, ACCOUNT, 60.0, lambda gate: 1 / 0) == "busy"
+    assert (
+        LaneQuestion(calls).ask(Lane("relograde"), KIND_ACCOUNT, 60.0, lambda gate: 1 / 0) == "busy"
+    )

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, members, recount, turn
 
-from worker.ledger.ledger import PROMOTE, TIGHT, WAY
+from schemas.lane import Lane
+from worker.ledger.limits import HARDLY_IN_TIME, NETWORK_DELAY, PROMOTE
 from worker.ledger.reads.views import Views
 from worker.rules.answers import (
     Blocked,
@@ -38,7 +39,7 @@ def opened(ledger, *ids, **changed):
 
 
 def rung(ledger, limit=100, supplier="relograde", account=None):
-    return ledger.dispatch(supplier, account, limit)[0]
+    return ledger.dispatch(Lane(supplier, account), limit)[0]
 
 
 def lane(ledger, name="-"):
@@ -66,7 +67,7 @@ def test_a_dispatch_reserves_for_five_seconds(ledger, clock):
     assert rung(ledger) == []
     clock.advance(0.1)
     assert rung(ledger) == ["A"]
-    assert ledger.dispatch("relograde", None, 9) == ([], clock() + 5, False)
+    assert ledger.dispatch(Lane("relograde"), 9) == ([], clock() + 5, False)
 
 
 def test_a_claimed_order_is_not_rung_for_until_its_lease_ends(ledger, clock):
@@ -85,7 +86,7 @@ def test_a_retry_is_rung_for_when_it_is_due(ledger, clock):
     """And dispatch says when the next one falls due."""
     opened(ledger, "A")
     turn(ledger, "A", Unavailable())
-    assert ledger.dispatch("relograde", None, 9) == ([], START + RETRY[0], False)
+    assert ledger.dispatch(Lane("relograde"), 9) == ([], START + RETRY[0], False)
     clock.advance(RETRY[0])
     assert rung(ledger) == ["A"]
 
@@ -102,14 +103,14 @@ def test_the_nearest_deadline_does_not_wait_among_many_that_fall_due_at_once(
     ledger.open(an_order("z", created_at=START - 80000, deadline_at=START - 80000 + 86400))
     for order_id in (*many, "z"):
         turn(ledger, order_id, Unavailable())
-        ledger.release("relograde", None)
+        ledger.release(Lane("relograde"))
     assert len(members(ledger, "relograde", "due", "-")) == len(many) + 1, (
         "neither hold nor budget kept one ready"
     )
     clock.advance(RETRY[0])
     assert rung(ledger, 1) == ["z"]
     recount(ledger)
-    ledger.dispatch("relograde", None, 0)
+    ledger.dispatch(Lane("relograde"), 0)
     assert members(ledger, "relograde", "due", "-").keys() == {"z"}, "the others followed"
 
 
@@ -124,7 +125,7 @@ def test_nor_does_it_behind_nearer_ones_that_wait_for_something_else(client, pol
     opened(ledger, "z", created_at=START - 83900, deadline_at=START + 2500)
     for order_id in (*many, "z"):
         turn(ledger, order_id, Unavailable())
-        ledger.release("relograde", None)
+        ledger.release(Lane("relograde"))
     clock.advance(RETRY[0])
     assert rung(ledger, 1) != ["z"], "the nearest one is of the other lane"
     assert ["z"] in [rung(ledger, 1) for _ in range(3)]
@@ -194,7 +195,7 @@ def test_an_order_that_can_hardly_be_served_yields_to_one_that_can(client, polic
     """
     ledger = make_ledger(client, policies, clock, calls_per_minute=2)
     opened(ledger, "A", "B", "C")
-    clock.now = LAST - TIGHT + 0.5
+    clock.now = LAST - HARDLY_IN_TIME + 0.5
     assert rung(ledger) == ["B", "C"]
     clock.advance(5)
     assert rung(ledger) == ["A", "B", "C"], "they die without a call"
@@ -225,8 +226,8 @@ def test_dispatch_says_when_the_next_call_is_free(client, policies, clock):
     opened(ledger, "A", "B")
     turn(ledger, "A", FINISHED)
     clock.advance(3)
-    assert ledger.dispatch("relograde", None, 9) == ([], START + 60 + WAY, False)
-    clock.now = START + 60 + WAY
+    assert ledger.dispatch(Lane("relograde"), 9) == ([], START + 60 + NETWORK_DELAY, False)
+    clock.now = START + 60 + NETWORK_DELAY
     assert rung(ledger) == ["B"]
 
 
@@ -277,14 +278,14 @@ def test_a_call_whose_end_is_unknown_keeps_its_slot_for_the_longest(client, poli
     claim = ledger.claim("relograde", "A")
     permit = ledger.permit(claim, Call(kind=CONFIRM))
     calls = members(ledger, "relograde", "calls", "-")
-    assert calls == {claim.claim: START + SEND_WINDOW + 60 + WAY}
+    assert calls == {claim.claim: START + SEND_WINDOW + 60 + NETWORK_DELAY}
     clock.advance(20)
     step = policies["relograde"].decide(permit.order, permit.call, TIMEOUT, clock())
     ledger.write(permit.order, step, claim=claim.claim, sent_at=START + 2)
-    assert members(ledger, "relograde", "calls", "-") == {claim.claim: START + 62 + WAY}
-    clock.now = START + 61.9 + WAY
+    assert members(ledger, "relograde", "calls", "-") == {claim.claim: START + 62 + NETWORK_DELAY}
+    clock.now = START + 61.9 + NETWORK_DELAY
     assert turn(ledger, "B", FINISHED) == "no_budget"
-    clock.now = START + 62 + WAY
+    clock.now = START + 62 + NETWORK_DELAY
     assert turn(ledger, "B", FINISHED) == "confirmed"
 
 
@@ -297,7 +298,7 @@ def test_nobody_is_rung_for_without_budget(client, policies, clock):
     turn(ledger, "A", FINISHED)
     turn(ledger, "B", FINISHED)
     assert rung(ledger) == []
-    clock.advance(60 + WAY)
+    clock.advance(60 + NETWORK_DELAY)
     assert rung(ledger) == ["C"]
 
 
@@ -313,7 +314,7 @@ def test_lanes_are_apart(ledger):
     """One lane's hold and budget are nothing to another (12)."""
     opened(ledger, "A")
     opened(ledger, "B", account="a")
-    ledger.hold("relograde", None, "stop")
+    ledger.hold(Lane("relograde"), "stop")
     assert rung(ledger) == []
     assert rung(ledger, account="a") == ["B"]
     recount(ledger, accounts=(None, "a"))
@@ -447,14 +448,14 @@ def test_a_persons_hold_ends_by_a_person(ledger, clock):
     rung(ledger, 1)
 
     def meanwhile(permit):
-        ledger.hold("relograde", None, "maintenance")
+        ledger.hold(Lane("relograde"), "maintenance")
         return FINISHED
 
     turn(ledger, "A", meanwhile)
     assert (lane(ledger)["held"], lane(ledger)["note"]) == ("person", "maintenance")
     clock.advance(9999)
     assert rung(ledger) == []
-    ledger.release("relograde", None)
+    ledger.release(Lane("relograde"))
     assert "held" not in lane(ledger)
     assert rung(ledger) == ["B"]
 
@@ -465,7 +466,7 @@ def test_a_persons_hold_is_not_replaced_by_a_cause(ledger):
     rung(ledger)
 
     def meanwhile(permit):
-        ledger.hold("relograde", None, "n")
+        ledger.hold(Lane("relograde"), "n")
         return KEY
 
     turn(ledger, "A", meanwhile)
@@ -591,8 +592,8 @@ def test_a_failing_probe_keeps_the_lane_held(ledger, clock):
     (probe,) = rung(ledger)
     turn(ledger, probe, FINISHED)
     assert "held" not in lane(ledger)
-    ledger.hold("relograde", None, "n")
-    ledger.release("relograde", None)
+    ledger.hold(Lane("relograde"), "n")
+    ledger.release(Lane("relograde"))
 
 
 def test_a_failing_probe_moves_no_backoff(ledger, clock):
@@ -621,7 +622,7 @@ def test_a_deadline_waits_for_neither_hold_nor_budget(client, policies, clock, w
         rung(ledger, 1)
         turn(ledger, "asked", KEY)
     elif who == "person":
-        ledger.hold("relograde", None, "n")
+        ledger.hold(Lane("relograde"), "n")
     else:
         key = ledger.scripts.key("relograde", "calls", "-")
         ledger.scripts.client.zadd(key, {"x": clock() + 60, "y": clock() + 60})
@@ -639,7 +640,7 @@ def test_a_deadline_waits_for_neither_hold_nor_budget(client, policies, clock, w
 def test_a_second_either_side_of_the_last_safe_moment_under_a_hold(ledger, clock, after, dies):
     """The last safe moment itself is not too late."""
     ledger.open(an_order())
-    ledger.hold("relograde", None, "n")
+    ledger.hold(Lane("relograde"), "n")
     clock.now = LAST + after
     assert rung(ledger) == (["R1"] if dies else [])
 
@@ -647,7 +648,7 @@ def test_a_second_either_side_of_the_last_safe_moment_under_a_hold(ledger, clock
 def test_logitrail_has_no_deadline_to_die_of(ledger, clock):
     """A held order of Logitrail waits, however long."""
     ledger.open(an_order("L", "logitrail"))
-    ledger.hold("logitrail", None, "n")
+    ledger.hold(Lane("logitrail"), "n")
     clock.advance(99 * 86400)
     assert rung(ledger, supplier="logitrail") == []
 
@@ -671,18 +672,18 @@ def test_the_lane_is_shown_as_it_is(ledger, clock, views):
     opened(ledger, "A", "B", "C")
     turn(ledger, "A", Unavailable())
     ledger.claim("relograde", "B")
-    shown = views.lane("relograde", None, clock())
+    shown = views.lane(Lane("relograde"), clock())
     assert (shown["held"], shown["calls_left"], shown["in_flight"]) == (False, 49, 1)
     assert (shown["waiting"], shown["due"]) == (1, 1)
     turn(ledger, "C", KEY)
-    shown = views.lane("relograde", None, clock())
+    shown = views.lane(Lane("relograde"), clock())
     assert (shown["held"], shown["cause"], shown["since"]) == (
         True,
         "unauthorized",
         "2027-01-15T08:00:00.000Z",
     )
     assert shown["next_probe_at"] == "2027-01-15T08:00:02.000Z"
-    assert views.lane("logitrail", None, clock())["calls_left"] is None
+    assert views.lane(Lane("logitrail"), clock())["calls_left"] is None
 
 
 def test_the_stats_predict_what_the_budget_cannot_serve(client, policies, clock):
@@ -691,7 +692,7 @@ def test_the_stats_predict_what_the_budget_cannot_serve(client, policies, clock)
     ledger = make_ledger(client, policies, clock, calls_per_minute=1)
     opened(ledger, "A", "B", "C")
     clock.now = LAST - 30
-    stats = Views(ledger, (("relograde", None), ("logitrail", None))).stats()
+    stats = Views(ledger.shelf, (Lane("relograde"), Lane("logitrail"))).stats()
     assert (stats["predicted_misses"], stats["minimum_slack_seconds"]) == (2, 30)
 
 
@@ -701,4 +702,7 @@ def test_the_prediction_counts_each_order_in_its_own_lane(client, policies, cloc
     ledger = make_ledger(client, policies, clock, calls_per_minute=1)
     opened(ledger, "A", "B", "C", account="a")
     clock.now = LAST - 30
-    assert Views(ledger, (("relograde", None), ("relograde", "a"))).stats()["predicted_misses"] == 2
+    assert (
+        Views(ledger.shelf, (Lane("relograde"), Lane("relograde", "a"))).stats()["predicted_misses"]
+        == 2
+    )

@@ -450,7 +450,7 @@ def test_without_channels_nothing_is_kept(client, policies, clock):
     ended(ledger)
     assert recount(ledger)["R1"].sequence == 3
     assert client.keys("*outcomes*") == []
-    assert Views(ledger, ()).show("relograde", "R1")["outcome_delivered"] is None
+    assert Views(ledger.shelf, ()).show("relograde", "R1")["outcome_delivered"] is None
 
 
 # --- bodies, ids, and what people see -------------------------------------------------------------

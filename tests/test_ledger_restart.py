@@ -6,7 +6,8 @@ import pytest
 import redis
 from conftest import START, an_order, make_ledger, members, recount, turn
 
-from worker.ledger.ledger import SUSPICION
+from schemas.lane import Lane
+from worker.ledger.limits import SUSPICION
 from worker.rules import interventions
 from worker.rules.answers import (
     Blocked,
@@ -119,14 +120,14 @@ def test_a_call_under_way_during_a_restart_leaves_a_suspect(ledger, clock, disk)
     The next look asks.
     """
     ledger.open(an_order())
-    claimed, permit = ledger.take("relograde", "R1")
+    claimed, permit = ledger.claim_and_permit("relograde", "R1")
     disk.restart()
     assert ledger.claim("relograde", "R1").result == "busy"
     step = ledger.policies["relograde"].decide(permit.order, permit.call, Unavailable(), clock())
     assert ledger.write(permit.order, step, claim=claimed.claim).result == "written"
     clock.advance(10)
     assert members(ledger, "relograde", "due", "-").keys() == {"R1"}
-    ledger.dispatch("relograde", None, 0)
+    ledger.dispatch(Lane("relograde"), 0)
     assert members(ledger, "relograde", "ready", "-", "ask").keys() == {"R1"}
     assert turn(ledger, "R1", Created()) == "read_created_early"
     recount(ledger)
@@ -360,7 +361,7 @@ def test_what_is_brought_forward_waits_until_a_restart_cannot_forget_it(
         assert record(ledger, order_id, "logitrail").due_at == clock() + waits
         assert ledger.claim("logitrail", order_id).result == ("not_due" if waits else "claimed")
     clock.advance(waits)
-    assert set(ledger.dispatch("logitrail", None, 9)[0]) == (
+    assert set(ledger.dispatch(Lane("logitrail"), 9)[0]) == (
         {"hinted", "requeued"} if waits else set()
     )
     recount(ledger, "logitrail")
@@ -427,11 +428,11 @@ def test_a_suspect_past_its_deadline_waits_for_hold_and_budget_in_peace(
     clock.now = LAST + 10
     ledger.scripts.client.zadd(ledger.scripts.key("relograde", "calls", "-"), {"x": clock() + 50})
     if why == "hold":
-        ledger.hold("relograde", None, "n")
+        ledger.hold(Lane("relograde"), "n")
     disk.restart()
     rung = 0
     for _ in range(5):
-        for order_id in ledger.dispatch("relograde", None, 9)[0]:
+        for order_id in ledger.dispatch(Lane("relograde"), 9)[0]:
             rung += 1
             turn(ledger, order_id, TIMEOUT)
     assert rung <= 1

@@ -1,4 +1,4 @@
-"""The deliberate faults of `make mutants` are planted by text: each text must stand in the code once."""
+"""The faults of `make mutants` are planted by text: each text must stand in the code once."""
 
 from pathlib import Path
 

@@ -2,9 +2,9 @@
 itself.
 
 The budget is that of the contract as the design spells it out: a call's slot is free again 60 s,
-plus the longest way (`WAY`), after it was sent. So the best that anybody can do is to send as many
-calls as there are slots at once, again every `WINDOW` seconds, and the number of calls by an
-instant is known without knowing which orders they are for.
+plus the longest way (`NETWORK_DELAY`), after it was sent. So the best that anybody can do is to
+send as many calls as there are slots at once, again every `WINDOW` seconds, and the number of calls
+by an instant is known without knowing which orders they are for.
 """
 
 import heapq
@@ -17,13 +17,13 @@ from conftest import START, Clock, an_order, make_ledger
 from virtual_lane import Supplier, VirtualLane
 
 from schemas.order import Order
-from worker.ledger.ledger import WAY
+from worker.ledger.limits import NETWORK_DELAY
 from worker.rules.policy import Policy
 from worker.rules.words import SEND_WINDOW
 
 ORDERS = 5000
 PER_MINUTE = 50
-WINDOW = 60.0 + WAY
+WINDOW = 60.0 + NETWORK_DELAY
 MARGIN = 30.0
 BATCH = 25.0
 

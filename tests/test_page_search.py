@@ -13,23 +13,23 @@ from worker.rules.page_search import (
     ENOUGH,
     HINTED,
     KNOTS,
-    PAGE,
+    PAGE_SIZE,
     REST,
     Knot,
     Listing,
-    Waiting,
+    PendingOrder,
 )
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0
 
 
-def waiting(created_at: float, due_in: float = -1.0, slack: float = 10.0) -> Waiting:
-    return Waiting("R", created_at, NOW + due_in, NOW + due_in + slack, 1)
+def waiting(created_at: float, due_in: float = -1.0, slack: float = 10.0) -> PendingOrder:
+    return PendingOrder("R", created_at, NOW + due_in, NOW + due_in + slack, 1)
 
 
 def pages(
-    dates: list[float], *, newest_first: bool, size: int = PAGE
+    dates: list[float], *, newest_first: bool, size: int = PAGE_SIZE
 ) -> Callable[[int], list[float]]:
     """A supplier's list as pages of dates."""
     shown = sorted(dates, reverse=newest_first)
@@ -37,7 +37,7 @@ def pages(
 
 
 def hunt(
-    listing: Listing, page_of: Callable[[int], list[float]], wanted: list[Waiting]
+    listing: Listing, page_of: Callable[[int], list[float]], wanted: list[PendingOrder]
 ) -> tuple[Listing, list[int]]:
     """Asks for pages until one shows enough of what is wanted, or no more are chosen."""
     asked: list[int] = []
@@ -55,7 +55,15 @@ def hunt(
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize(
     ("total", "size"),
-    [(30, PAGE), (100, PAGE), (101, PAGE), (2_000, PAGE), (50_000, PAGE), (30, 25), (2_000, 25)],
+    [
+        (30, PAGE_SIZE),
+        (100, PAGE_SIZE),
+        (101, PAGE_SIZE),
+        (2_000, PAGE_SIZE),
+        (50_000, PAGE_SIZE),
+        (30, 25),
+        (2_000, 25),
+    ],
 )
 def test_the_page_with_the_pending_orders_is_found(newest_first, total, size):
     """Whatever the direction and the size of a page, before the credit is spent, wherever in the
@@ -109,7 +117,7 @@ def test_a_page_must_be_worth_its_call():
     assert Listing().choose(few, NOW) is None
     assert Listing().choose([*few, waiting(dates[6], due_in=11.0)], NOW) is None
     assert Listing().choose([*few, waiting(dates[6], due_in=9.0)], NOW) == 1
-    assert Listing().choose([*few, Waiting("R", dates[6], NOW - 1, 0.0, 1)], NOW) is None, (
+    assert Listing().choose([*few, PendingOrder("R", dates[6], NOW - 1, 0.0, 1)], NOW) is None, (
         "it is asked singly anyway"
     )
     listing = Listing()
@@ -144,8 +152,8 @@ def test_a_list_that_cannot_be_used_costs_no_more_than_its_credit(shape):
     dates = [NOW - n * 60.0 for n in range(1000)]
     wanted = [waiting(date) for date in dates[500:520]]
     shows = {
-        "ignores the page": lambda page: dates[:PAGE],
-        "unsorted": lambda page: choice.sample(dates, PAGE),
+        "ignores the page": lambda page: dates[:PAGE_SIZE],
+        "unsorted": lambda page: choice.sample(dates, PAGE_SIZE),
         "empty": lambda page: [],
         "not there": lambda page: pages(dates[:400] + dates[600:], newest_first=True)(page),
     }[shape]

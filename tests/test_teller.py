@@ -14,6 +14,7 @@ import pytest
 from conftest import RETRY, START, make_ledger
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from schemas.lane import Lane
 from schemas.order import Order
 from schemas.outcomes import TYPES, iso
 from worker.ledger.messages import Messages
@@ -133,7 +134,7 @@ class Desk:
         self.outbox = Outbox(self.ledger.scripts, channels, RETRY)
         self.published: list[dict[str, Any]] = []
         self.teller = Teller(self.outbox, publish or self.published.extend, post)
-        self.views = Views(self.ledger, (("relograde", None), ("logitrail", None)))
+        self.views = Views(self.ledger.shelf, (Lane("relograde"), Lane("logitrail")))
 
     def close(self) -> None:
         self.teller._pool.shutdown()

@@ -7,6 +7,7 @@ import pytest
 import redis
 from conftest import an_order, recount
 
+from schemas.lane import Lane
 from worker.ledger import Opened
 from worker.rules.answers import Confirmed, Line
 from worker.turns.executor import Executor
@@ -26,8 +27,8 @@ def hanging():
         return "done"
 
     executor = SimpleNamespace(step=step, policies={"relograde": None, "logitrail": None})
-    rechecks = SimpleNamespace(turn=step)
-    threads = Threads(executor, 2, rechecks)  # type: ignore[arg-type]
+    page_turn = SimpleNamespace(turn=lambda lane: step(*lane))
+    threads = Threads(executor, 2, page_turn)  # type: ignore[arg-type]
     yield threads, gate, entered
     gate.set()
     threads._pool.shutdown()
@@ -62,10 +63,10 @@ def test_a_thread_that_is_done_is_free_again(hanging):
 def test_a_page_is_one_of_the_share(hanging):
     """Its call may take as long as a step's."""
     threads, _, entered = hanging
-    assert threads.page("relograde", None)
+    assert threads.page(Lane("relograde"))
     assert entered.acquire(timeout=30)
     assert threads.start("relograde", "R1")
-    assert not threads.page("relograde", None)
+    assert not threads.page(Lane("relograde"))
 
 
 def test_a_pool_that_has_ended_takes_nothing_and_keeps_nothing(hanging):

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from schemas.lane import Lane
 from worker.ledger import Ledger
 from worker.ledger.lane_calls import LaneCalls
-from worker.ledger.pages import Pages
 from worker.rules import answers as say
 from worker.turns.dispatcher import TICK, Dispatcher
 from worker.turns.executor import Executor
-from worker.turns.lane_question import Questions
-from worker.turns.page_turn import Rechecks
+from worker.turns.lane_question import LaneQuestion
+from worker.turns.page_turn import PageTurn
 
 FINISHED = say.Confirmed(lines=(say.Line("1", "finished", True),))
 STEP = 0.002
@@ -89,12 +89,12 @@ class VirtualLane:
         self.step = step
         clients = {("relograde", None): supplier}
         self.executor = Executor(ledger, ledger.policies, clients, monotonic=clock, jitter=jitter)
-        questions = Questions(LaneCalls(ledger), monotonic=clock)
-        self.rechecks = Rechecks(Pages(ledger), ledger.policies, questions, clients, jitter)
+        questions = LaneQuestion(LaneCalls(ledger.shelf), monotonic=clock)
+        self.page_turn = PageTurn(ledger, questions, clients, jitter)
         self._rung: deque[tuple[str, str]] = deque()
-        lanes = (("relograde", None),)
+        lanes = (Lane("relograde"),)
         self.dispatcher = Dispatcher(
-            ledger, lanes, self._ring, monotonic=clock, page=self.rechecks.turn
+            ledger, lanes, self._ring, monotonic=clock, page=self.page_turn.turn
         )
 
     def _ring(self, supplier: str, order_ids: list[str]) -> None:

@@ -218,7 +218,7 @@ def _start_loops(sender: Any) -> None:
         Loop("beat", watch.beat),
         Loop("health", watch.judge),
     ]
-    _loops.extend(Loop("accounts", account.turn) for account in here.accounts)
+    _loops.extend(Loop("accounts", look.turn) for look in here.balance_looks)
     if settings.channels:
         _loops.append(Loop("teller", teller.turn))
     for loop in _loops:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from worker.ledger.ledger import Limits
+from schemas.lane import Lane
+from worker.ledger.limits import LaneLimits
 from worker.rules.policy import Policy
 from worker.rules.words import Rules
 from worker.settings import Settings
@@ -34,10 +35,10 @@ def policies(settings: Settings) -> dict[str, Policy]:
     return {"relograde": Policy(relograde), "logitrail": Policy(logitrail)}
 
 
-def limits(settings: Settings) -> dict[str, Limits]:
+def limits(settings: Settings) -> dict[str, LaneLimits]:
     """What each supplier's lanes may do."""
     return {
-        supplier: Limits(
+        supplier: LaneLimits(
             calls_per_minute=settings.of(supplier, "calls_per_minute"),
             max_in_flight=settings.of(supplier, "max_in_flight"),
             call_budget=settings.of(supplier, "connect_timeout")
@@ -52,11 +53,11 @@ def limits(settings: Settings) -> dict[str, Limits]:
     }
 
 
-def clients(settings: Settings) -> dict[tuple[str, str | None], Any]:
+def clients(settings: Settings) -> dict[Lane, Any]:
     """One client a lane; each keeps its connections open."""
     sealer = Sealer.from_key(settings.voucher_public_key)
-    made: dict[tuple[str, str | None], Any] = {
-        ("relograde", account): Relograde(
+    made: dict[Lane, Any] = {
+        Lane("relograde", account): Relograde(
             settings.relograde_url,
             settings.relograde_api_version,
             key,
@@ -67,7 +68,7 @@ def clients(settings: Settings) -> dict[tuple[str, str | None], Any]:
         )
         for account, key in settings.relograde_keys.items()
     }
-    made["logitrail", None] = Logitrail(
+    made[Lane("logitrail")] = Logitrail(
         settings.logitrail_urls,
         settings.logitrail_merchant_id,
         settings.logitrail_secret,

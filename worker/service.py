@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from schemas.lane import Lane
 from worker import registry
 from worker import settings as settings_module
 from worker.dead_letters import DeadLetters
@@ -16,12 +17,13 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
+from worker.ledger.shelf import Shelf
 from worker.servers import connect
 from worker.settings import Settings
-from worker.turns.balance_look import Account
+from worker.turns.balance_look import BalanceLook
 from worker.turns.executor import Executor
-from worker.turns.lane_question import Questions
-from worker.turns.page_turn import Rechecks
+from worker.turns.lane_question import LaneQuestion
+from worker.turns.page_turn import PageTurn
 from worker.turns.threads import Threads
 from worker.web_app.doors import Doors
 from worker.web_app.teller import Poster, Teller
@@ -39,24 +41,25 @@ class Service:
         self.scripts = Scripts(self.client, settings.countersign_prefix, server=self.server)
         self.policies = registry.policies(settings)
         retention = settings.retention_days * DAY
-        self.ledger = Ledger(
+        self.shelf = Shelf(
             self.scripts,
             self.policies,
             registry.limits(settings),
             channels=settings.channels,
             retry=settings.retry_seconds,
-            warning=settings.deadline_warning_seconds,
-            retention=retention,
+        )
+        self.ledger = Ledger(
+            self.shelf, warning=settings.deadline_warning_seconds, retention=retention
         )
         self.lanes = tuple(
-            (supplier, account)
+            Lane(supplier, account)
             for supplier, names in settings.accounts.items()
             for account in names
         )
         self.messages = Messages(self.scripts, settings.channels, retention)
         self.outbox = Outbox(self.scripts, settings.channels, settings.retry_seconds)
-        self.pages = Pages(self.ledger)
-        self.views = Views(self.ledger, self.lanes)
+        self.pages = Pages(self.shelf)
+        self.views = Views(self.shelf, self.lanes)
         self.dead_letters = DeadLetters(self.ledger, self.messages, self.outbox, self.views)
 
     @cached_property
@@ -65,33 +68,31 @@ class Service:
         return Executor(self.ledger, self.policies, self.clients)
 
     @cached_property
-    def clients(self) -> dict[tuple[str, str | None], Any]:
+    def clients(self) -> dict[Lane, Any]:
         """One client a lane."""
         return registry.clients(self.settings)
 
     @cached_property
-    def accounts(self) -> list[Account]:
+    def balance_looks(self) -> list[BalanceLook]:
         """One for each lane whose balances can be asked for."""
+        requeues = self.settings.relograde_requeue_on_funds
         return [
-            Account(
-                self.ledger,
-                lane,
-                self.clients[lane],
-                requeues=self.settings.relograde_requeue_on_funds,
-            )
+            BalanceLook(self.ledger, lane, self.clients[lane], requeues=requeues)
             for lane in self.lanes
-            if self.ledger.limits[lane[0]].accounts
+            if self.shelf.limits[lane.supplier].accounts
         ]
 
     @cached_property
-    def rechecks(self) -> Rechecks:
+    def page_turn(self) -> PageTurn:
         """Answers for several pending orders with one page."""
-        return Rechecks(self.pages, self.policies, Questions(LaneCalls(self.ledger)), self.clients)
+        return PageTurn(self.ledger, LaneQuestion(LaneCalls(self.shelf)), self.clients)
 
     @cached_property
     def threads(self) -> Threads:
         """Two fifths of the process for each supplier; the doors have the rest to themselves."""
-        return Threads(self.executor, self.settings.countersign_concurrency * 2 // 5, self.rechecks)
+        return Threads(
+            self.executor, self.settings.countersign_concurrency * 2 // 5, self.page_turn
+        )
 
     @cached_property
     def doors(self) -> Doors:

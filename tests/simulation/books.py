@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 TIMEOUTS = {"relograde": 45.0, "logitrail": 30.0}
-WAY = 0.05
+NETWORK_DELAY = 0.05
 
 
 @dataclass(eq=False)
@@ -160,7 +160,7 @@ class Books:
         takes = {"slow": 29.0, "slow_reset": do.HELD, "slow_read": 20.0}.get(
             visit.behaviour, entry.plan.takes
         )
-        visit.answers_at = now + takes + WAY
+        visit.answers_at = now + takes + NETWORK_DELAY
         self.judge(entry, visit)
         if visit.behaviour in ("lost_answer", "lost_request"):
             visit.answers_at = limit

@@ -19,10 +19,9 @@ EARLY = (
 )
 """Points that every run comes to."""
 POINTS = (
-    *EARLY, "order_permit?", "order_permit!", "intent_written", "connect", "bytes_sent", "answer_received",
-    "decided", "order_write?",
-    "order_write!", "applied", "outcome_taken", "outcome_sent", "message_acknowledged", "lane_dispatch?",
-    "lane_dispatch!", "outbox_take!",
+    *EARLY, "order_permit?", "order_permit!", "intent_written", "connect", "bytes_sent",
+    "answer_received", "decided", "order_write?", "order_write!", "applied", "outcome_taken",
+    "outcome_sent", "message_acknowledged", "lane_dispatch?", "lane_dispatch!", "outbox_take!",
     "outbox_settle?", "order_load!", "order_write?", "intent_written", "connect", "answer_received",
 )  # fmt: skip
 PAGED = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from schemas.lane import Lane
 from tests.simulation.clock import START
 from tests.simulation.scheduler import Actor
 
@@ -131,7 +132,7 @@ class Loops:
     def _dispatch(self) -> Actor | None:
         now = self.world.clock.now
         lanes = [
-            (waits.room, None) for waits in self._seen.values() if waits.ready or waits.due <= now
+            Lane(waits.room) for waits in self._seen.values() if waits.ready or waits.due <= now
         ]
 
         def turn(worker: Any) -> None:

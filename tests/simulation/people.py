@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from schemas.lane import Lane
 from tests.simulation.clock import START
 from tests.simulation.plan import Event, OrderPlan
 from tests.simulation.scheduler import Actor
@@ -150,7 +151,7 @@ class People:
                 self.world.down_until, lambda: self._lane(supplier, hold, seconds)
             )
         elif hold:
-            ledger.hold(supplier, None, "a person")
+            ledger.hold(Lane(supplier), "a person")
             self.held.add(supplier)
             # Twice: a restart may forget the first.
             for late in (0.0, 30.0):
@@ -158,5 +159,5 @@ class People:
                     self.world.clock.now + seconds + late, lambda: self._lane(supplier, False)
                 )
         else:
-            ledger.release(supplier, None)
+            ledger.release(Lane(supplier))
             self.held.discard(supplier)

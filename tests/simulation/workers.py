@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from sandbox.embedded_redis import EmbeddedRedis
+from schemas.lane import Lane
 from schemas.order import Order
 from tests.simulation.tap import Tap
 from worker.dead_letters import DeadLetters
 from worker.ledger import Ledger, Opened
 from worker.ledger.lane_calls import LaneCalls
-from worker.ledger.ledger import Limits
+from worker.ledger.limits import LaneLimits
 from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
-from worker.ledger.pages import Pages
 from worker.ledger.reads.views import Views
 from worker.ledger.script_runner import Scripts, Server
+from worker.ledger.shelf import Shelf
 from worker.rules.policy import Policy
 from worker.rules.words import Rules
-from worker.turns.balance_look import Account
+from worker.turns.balance_look import BalanceLook
 from worker.turns.dispatcher import Dispatcher
 from worker.turns.executor import Executor
-from worker.turns.lane_question import Questions
-from worker.turns.page_turn import Rechecks
+from worker.turns.lane_question import LaneQuestion
+from worker.turns.page_turn import PageTurn
 from worker.web_app.doors import Doors
 from worker.web_app.teller import Teller
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 RETRY = (2.0, 10.0, 60.0, 600.0, 3600.0)
-LANES = (("relograde", None), ("logitrail", None))
+LANES = (Lane("relograde"), Lane("logitrail"))
 ACCOUNTS = SimpleNamespace(accounts={"relograde": (None,), "logitrail": (None,)})
 NEVER = float("inf")
 
@@ -126,7 +127,7 @@ class Worker:
         self.ledger = _ledger(world, scripts)
         messages = Messages(scripts, plan.channels, 30 * 86400.0)
         self.outbox = Outbox(scripts, plan.channels, RETRY)
-        clients = {(supplier, None): books for supplier, books in world.books.items()}
+        clients = {Lane(supplier): books for supplier, books in world.books.items()}
         self.executor = Executor(
             self.ledger, self.ledger.policies, clients, monotonic=world.clock, jitter=world.jitter
         )
@@ -134,11 +135,9 @@ class Worker:
             ACCOUNTS, self.ledger, messages, self.outbox, self.executor, self._accept
         )  # type: ignore[arg-type]
         lanes = [lane for lane in LANES if lane[0] in world.suppliers]
-        questions = Questions(LaneCalls(self.ledger), monotonic=world.clock)
-        self.rechecks = Rechecks(
-            Pages(self.ledger), self.ledger.policies, questions, clients, world.jitter
-        )
-        self.account = Account(
+        question = LaneQuestion(LaneCalls(self.ledger.shelf), monotonic=world.clock)
+        self.page_turn = PageTurn(self.ledger, question, clients, world.jitter)
+        self.account = BalanceLook(
             self.ledger, LANES[0], world.books["relograde"], requeues=False, monotonic=world.clock
         )
         self.dispatcher = Dispatcher(
@@ -148,7 +147,7 @@ class Worker:
         self.teller = Teller(self.outbox, world.shop.publish, world.shop.post)
         self.teller._pool = _Here()  # type: ignore[assignment]
         self.dead_letters = DeadLetters(
-            self.ledger, messages, self.outbox, Views(self.ledger, LANES)
+            self.ledger, messages, self.outbox, Views(self.ledger.shelf, LANES)
         )
 
     def _accept(self, order: Order, details: str | None) -> Opened:
@@ -165,10 +164,10 @@ class Worker:
             self.world.broker.start(self, order_id, lambda: self.executor.step(supplier, order_id))
         return self.world.plan.spare
 
-    def _page(self, supplier: str, account: str | None) -> None:
+    def _page(self, lane: Lane) -> None:
         """A page's turn, beside the dispatcher."""
         self.world.broker.started += 1
-        self.world.broker.beside(self, "page", None, lambda: self.rechecks.turn(supplier, account))
+        self.world.broker.beside(self, "page", None, lambda: self.page_turn.turn(lane))
 
 
 def policies(pending_limit: float) -> dict[str, Policy]:
@@ -188,12 +187,7 @@ def policies(pending_limit: float) -> dict[str, Policy]:
 
 def _ledger(world: World, scripts: Scripts) -> Ledger:
     has_pages, has_accounts = bool(world.plan.pages), bool(world.plan.balance)
-    relograde = Limits(world.plan.per_minute, 60, 50.0, accounts=has_accounts, pages=has_pages)
-    limits = {"relograde": relograde, "logitrail": Limits(0, 60, 35.0)}
-    return Ledger(
-        scripts,
-        policies(world.plan.pending_limit),
-        limits,
-        channels=world.plan.channels,
-        retry=RETRY,
-    )
+    relograde = LaneLimits(world.plan.per_minute, 60, 50.0, accounts=has_accounts, pages=has_pages)
+    limits = {"relograde": relograde, "logitrail": LaneLimits(0, 60, 35.0)}
+    rules = policies(world.plan.pending_limit)
+    return Ledger(Shelf(scripts, rules, limits, channels=world.plan.channels, retry=RETRY))

@@ -3,7 +3,6 @@
 import click
 
 from worker.commands.output import command, document, fail, json_option, lane_or_fail, table
-from worker.ledger.keys import lane_name
 from worker.service import Service
 
 COLUMNS = (
@@ -24,7 +23,7 @@ def lanes() -> None:
 def show(here: Service, as_json: bool) -> None:
     """Every lane."""
     now = here.ledger.time()
-    rows = [{"lane": lane_name(*lane), **here.views.lane(*lane, now)} for lane in here.lanes]
+    rows = [{"lane": lane.name, **here.views.lane(lane, now)} for lane in here.lanes]
     document(rows) if as_json else table(rows, COLUMNS)
 
 
@@ -35,7 +34,7 @@ def show(here: Service, as_json: bool) -> None:
 @command
 def hold(here: Service, lane: str, note: str, as_json: bool) -> None:
     """Send nothing until a person releases the lane; deadlines go on."""
-    here.ledger.hold(*lane_or_fail(here, lane), note)
+    here.ledger.hold(lane_or_fail(here, lane), note)
     document({"lane": lane, "held": True}) if as_json else click.echo(f"{lane}  held")
 
 
@@ -45,7 +44,7 @@ def hold(here: Service, lane: str, note: str, as_json: bool) -> None:
 @command
 def release(here: Service, lane: str, as_json: bool) -> None:
     """End a hold, whatever its cause."""
-    here.ledger.release(*lane_or_fail(here, lane))
+    here.ledger.release(lane_or_fail(here, lane))
     document({"lane": lane, "held": False}) if as_json else click.echo(f"{lane}  released")
 
 
@@ -56,11 +55,11 @@ def release(here: Service, lane: str, as_json: bool) -> None:
 @command
 def pages(here: Service, lane: str, switch: str, as_json: bool) -> None:
     """Let pages of the supplier's list answer for pending orders, or not; they are learnt anew."""
-    supplier, account = lane_or_fail(here, lane)
-    if not here.ledger.limits[supplier].pages:
+    known = lane_or_fail(here, lane)
+    if not here.shelf.limits[known.supplier].pages:
         fail(
             f"no pages are used for {lane}: its calls have no limit, or "
             "RELOGRADE_BATCH_RECHECK is off"
         )
-    here.pages.switch(supplier, account, on=switch == "on")
+    here.pages.switch(known, on=switch == "on")
     document({"lane": lane, "pages": switch}) if as_json else click.echo(f"{lane}  pages {switch}")

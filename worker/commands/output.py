@@ -9,6 +9,7 @@ from typing import Any
 import click
 import redis
 
+from schemas.lane import Lane
 from worker.service import Service, service
 from worker.settings import SettingsError
 
@@ -73,10 +74,10 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def lane_or_fail(here: Service, name: str) -> tuple[str, str | None]:
+def lane_or_fail(here: Service, name: str) -> Lane:
     """LANE as people type it."""
     supplier, _, account = name.partition("/")
-    lane = (supplier, account or None)
+    lane = Lane(supplier, account or None)
     if lane not in here.lanes:
         fail(f"no such lane: {name}")
     return lane

@@ -1,5 +1,6 @@
 """The ledger: the truth about every order, in Redis, changed by atomic scripts only."""
 
-from worker.ledger.ledger import Ledger, Opened, Permit, Reply, Taken
+from worker.ledger.ledger import Ledger
+from worker.ledger.replies import Opened, Permit, ScriptReply
 
-__all__ = ["Ledger", "Opened", "Permit", "Reply", "Taken"]
+__all__ = ["Ledger", "Opened", "Permit", "ScriptReply"]

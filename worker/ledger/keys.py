@@ -7,7 +7,6 @@ or `-` for the only one.
 """
 
 ROOMS = ("relograde", "logitrail", "messages")
-NO_ACCOUNT = "-"
 
 NAMES = {
     "order": "order:<id>, hash: the record of one order (schemas.order); in `messages`, of "
@@ -67,13 +66,3 @@ def base(prefix: str, room: str) -> str:
 def key(base: str, name: str, *parts: str) -> str:
     """The same composition as `key()` in prelude.lua."""
     return base + ":".join((name, *parts))
-
-
-def lane(account: str | None) -> str:
-    """The lane's name inside a key."""
-    return account or NO_ACCOUNT
-
-
-def lane_name(supplier: str, account: str | None) -> str:
-    """LANE as people type it: `relograde`, `relograde/a`."""
-    return f"{supplier}/{account}" if account else supplier

@@ -1,8 +1,7 @@
-"""Lane calls: supplier calls that are about no single order. Permitted, spent and settled as an
-order's are.
+"""Lane calls: supplier calls that are about no single order.
 
-One of a kind is made at a time in a lane, by whichever process was first; a process that dies with
-one leaves a lease that ends.
+They are permitted, spent and settled as an order's calls are. A lane makes one of a kind at a time,
+in whichever process was first; the lease of a process that dies with one ends.
 """
 
 import secrets
@@ -10,31 +9,30 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from worker.ledger import keys
-from worker.ledger.ledger import WAY, WINDOW, Ledger
-from worker.rules.funds import Funds
+from schemas.lane import Lane
+from worker.ledger.limits import slot_free_at
+from worker.ledger.shelf import Shelf
 from worker.rules.lane_signals import signal_of
+from worker.rules.money import Funds
 from worker.rules.words import SEND_WINDOW
 
-ACCOUNT, PAGE = "account", "page"
+KIND_ACCOUNT, KIND_PAGE = "account", "page"
 """Kinds: the accounts of a key; a page of orders."""
-WAKES = 250
-"""Orders that waited for a look and are due at once when it has been made; the others when it would
-have timed out.
+WOKEN_AT_ONCE = 250
+"""Orders that waited for a look and are due at once when it has been made.
+
+The others are due when the look would have timed out.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneCall:
-    """`result` is permitted, or why not: unwanted, busy, early, held, later, no_budget.
-
-    `now`: ledger's time.
-    """
+    """`result` is permitted, or why not: unwanted, busy, early, held, later, no_budget."""
 
     result: str
     now: float
-    supplier: str
-    account: str | None
+    """The ledger's time."""
+    lane: Lane
     kind: str
     token: str
 
@@ -46,93 +44,71 @@ class LaneCall:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`lane`: held or released, when that changed.
-
-    `funds`: by currency, after a look that was answered.
-    """
+    """What a look at the accounts changed."""
 
     lane: str | None
+    """Held or released, when that changed."""
     funds: dict[str, Funds]
+    """By currency; empty when the look was not answered."""
 
 
 class LaneCalls:
     """Raises `redis.RedisError` when the server cannot be reached."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
 
-    def permit(
-        self, supplier: str, account: str | None, kind: str, every: float, *, wanted: bool = True
-    ) -> LaneCall:
-        """One call of `kind`, at least `every` seconds after the one before; a probe waits for its
-        turn instead.
+    def permit(self, lane: Lane, kind: str, every: float, *, wanted: bool = True) -> LaneCall:
+        """One call of `kind`, at least `every` seconds after the one before.
 
-        `wanted` is false when the caller does not need it himself: then it is made for an order
-        that waits for it, or as a probe, or not at all (`unwanted`).
+        A probe waits for its turn instead. `wanted` is false when the caller needs no call: then it
+        is made for an order that waits for it, or as a probe, or not at all (`unwanted`).
         """
-        limits, token = self.ledger.limits[supplier], secrets.token_hex(8)
-        answer = self.ledger.scripts.run(
+        limits, token = self.shelf.limits[lane.supplier], secrets.token_hex(8)
+        reply = self.shelf.scripts.run(
             "lane_call_permit",
-            supplier,
-            lane=keys.lane(account),
+            lane.supplier,
+            lane=lane.key,
             kind=kind,
             token=token,
             wanted=wanted or None,
             every=every,
-            lease=limits.lease,
-            per_minute=limits.calls_per_minute,
             max_in_flight=limits.max_in_flight,
-            window=SEND_WINDOW,
-            way=WAY,
+            **limits.spending(),
         )
-        return LaneCall(
-            result=answer["result"],
-            now=float(answer["now"]),
-            supplier=supplier,
-            account=account,
-            kind=kind,
-            token=token,
-        )
+        now = float(reply["now"])
+        return LaneCall(result=reply["result"], now=now, lane=lane, kind=kind, token=token)
 
     def settle(self, call: LaneCall, answer: Any, sent_at: float | None = None) -> str | None:
-        """Ends the call: what came back, and when its first byte left (None: it is not known, or
-        none did).
+        """Ends the call; returns `held` or `released` when that changed.
 
-        Returns `held` or `released` when that changed. A call whose lease has ended corrects the
-        budget and no more.
+        `sent_at` is when the first byte left; None: it is not known, or nothing left. A call whose
+        lease has ended corrects the budget and no more.
         """
         return self.settle_look(call, answer, sent_at).lane
 
     def settle_look(
         self, call: LaneCall, answer: dict[str, Decimal] | Any, sent_at: float | None
     ) -> Look:
-        """The same of a look at the accounts: balances are kept, and the orders that waited for
-        them are due.
-        """
+        """Ends a look at the accounts: balances are kept, and the orders that waited are due."""
         balances = None
-        if call.kind == ACCOUNT and isinstance(answer, dict):
+        if call.kind == KIND_ACCOUNT and isinstance(answer, dict):
             balances = {currency: f"{amount:f}" for currency, amount in answer.items()}
-        settled = self._settle(call, answer, sent_at, balances)
-        funds = settled.get("funds") or {}
-        return Look(
-            settled.get("lane"), {currency: _funds(fields) for currency, fields in funds.items()}
-        )
-
-    def _settle(
-        self, call: LaneCall, answer: Any, sent_at: float | None, balances: dict[str, str] | None
-    ) -> dict[str, Any]:
-        return self.ledger.scripts.run(
+        reply = self.shelf.scripts.run(
             "lane_call_settle",
-            call.supplier,
-            lane=keys.lane(call.account),
+            call.lane.supplier,
+            lane=call.lane.key,
             kind=call.kind,
             token=call.token,
-            retry=self.ledger.retry,
-            call_free_at=None if sent_at is None else sent_at + WINDOW,
+            retry=list(self.shelf.retry),
+            call_free_at=slot_free_at(sent_at),
             balances=balances,
-            wakes=WAKES,
+            wakes=WOKEN_AT_ONCE,
             **signal_of(answer)._asdict(),
         )
+        funds = reply.get("funds") or {}
+        found = {currency: _funds(fields) for currency, fields in funds.items()}
+        return Look(reply.get("lane"), found)
 
 
 def _funds(fields: dict[str, str]) -> Funds:

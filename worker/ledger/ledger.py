@@ -1,144 +1,49 @@
-"""An order's way through the ledger: open, claim, permit, write.
-
-What is written is decided in `worker.rules.policy`.
+"""An order's way through the ledger: open, claim, permit, write. `worker.rules` decides what is
+written.
 """
 
-import dataclasses
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-from schemas.order import Order, dump_order, load_order, seconds
-from worker.ledger import keys
-from worker.ledger.script_runner import Scripts
-from worker.rules.page_search import ENOUGH
-from worker.rules.policy import Policy
-from worker.rules.words import CONFIRM, SEND_WINDOW, Call, Step
+from schemas.lane import Lane
+from schemas.order import Order, dump_order, seconds
+from worker.ledger import replies
+from worker.ledger.limits import (
+    GRACE,
+    HARDLY_IN_TIME,
+    LOOK_EVERY,
+    PAGES,
+    POSTPONE,
+    PROMOTE,
+    RESERVATION,
+    SUSPICION,
+    slot_free_at,
+)
+from worker.ledger.replies import Claim, Dispatched, Opened, Permit, ScriptReply
+from worker.ledger.shelf import Shelf
+from worker.rules.words import CONFIRM, Call, Step
 
-WAY = 2.0
-"""Seconds that a call may be under way to the supplier; its slot is freed that much later (60 in 62
-s are 97 %). One second was too little on a machine with far more work than cores.
-"""
-WINDOW = 60.0 + WAY
-"""Seconds after its first byte for which a call keeps its slot of the budget."""
-SUSPICION = 600.0
-"""Seconds after a restart with possible loss in which a new order may be one whose acceptance was
-forgotten.
-"""
-TIGHT = 1.0
-"""Seconds before its last safe moment in which an order yields to others: its call could hardly
-leave in time.
-"""
-LEASE_MARGIN = 10.0
-LOOK_EVERY = 60.0
-"""Seconds between two looks at a lane's accounts, at least."""
-RESERVATION = 5.0
-GRACE = 30.0
-"""Seconds after its acceptance or requeue in which an order is not warned of."""
-PROMOTE = 100
-"""Orders that one dispatch moves from due to ready, so that it stays short however many fall due at
-once: as many as a worker picks, since what is moved beside that makes each order dearer.
-"""
-PAGES = {"enough": ENOUGH, "every": 2.0, "slow": 10.0, "overdue": 900.0}
-"""From how many due re-checks on a page is tried; seconds between two, until one is slow, until
-nobody waits.
-"""
-_COMPUTED = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one supplier's lanes may do: calls in any 60 seconds (0: no limit), calls at once,
-    seconds per call.
-
-    `accounts`: its balances can be asked for, and there is somebody who does
-    (`worker.turns.balance_look`). `pages`: one page of the supplier's list may answer for several
-    pending orders.
-    """
-
-    calls_per_minute: int
-    max_in_flight: int
-    call_budget: float
-    accounts: bool = False
-    pages: bool = False
-
-    @property
-    def lease(self) -> float:
-        """Seconds after which whoever makes a call is taken for dead."""
-        return self.call_budget + LEASE_MARGIN
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A script's word, the ledger's time, and the order where there is one."""
-
-    result: str
-    now: float
-    order: Order | None = None
-    claim: str = ""
-    lane: str | None = None
-    pages_off: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """opened, known, withdrawn or conflict; `differs` is the field that conflicts."""
-
-    result: str
-    differs: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """`result` is permitted, or why not; `window` is how many seconds the first byte has.
-
-    `unpayable`: the order is still claimed, and a step should say so.
-    """
-
-    result: str
-    now: float
-    order: Order
-    call: Call
-    window: float = 0.0
-
-
-class Taken(NamedTuple):
-    """A claim, and the permit that came with it; without one, the policy has to say what comes
-    next.
-    """
-
-    claimed: Reply
-    permit: Permit | None = None
-
-
-class Dispatched(NamedTuple):
-    """The orders to ring for, when the next one falls due, and whether it is the turn of a page."""
-
-    picked: list[str]
-    soonest: float | None
-    page: bool = False
+BY_SCRIPTS = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
+"""Fields of the record that the scripts alone write, and those that its key says."""
 
 
 class Ledger:
-    """The orders of both suppliers. Raises `redis.RedisError` when the server cannot be reached."""
+    """The orders of both suppliers. Raises `redis.RedisError` when the server cannot be reached.
+
+    `warning`: seconds before the last safe moment at which the web app is warned. `retention`:
+    seconds for which an ended order is kept.
+    """
 
     def __init__(
-        self,
-        scripts: Scripts,
-        policies: Mapping[str, Policy],
-        limits: Mapping[str, Limits],
-        *,
-        channels: tuple[str, ...] = (),
-        retry: tuple[float, ...] = (2.0,),
-        warning: float = 7200.0,
-        retention: float = 30 * 86400.0,
+        self, shelf: Shelf, *, warning: float = 7200.0, retention: float = 30 * 86400.0
     ) -> None:
-        self.scripts = scripts
-        self.policies = policies
-        self.limits = limits
-        self.channels = list(channels)
-        self.retry = list(retry)
+        self.shelf = shelf
+        self.scripts = shelf.scripts
+        self.policies = shelf.policies
+        self.limits = shelf.limits
+        self.channels = list(shelf.channels)
+        self.retry = list(shelf.retry)
         self.warning = warning
         self.retention = retention
 
@@ -150,63 +55,31 @@ class Ledger:
         """The same without asking: it may be a little behind."""
         return self.scripts.recent_time()
 
+    # --- acceptance -------------------------------------------------------------------------------
+
     def open(self, order: Order, details: str | None = None) -> Opened:
-        """Accepts an order, once; a repeat makes its acceptance and its latest outcome go out
-        again.
+        """Accepts an order, once.
+
+        A repeat makes its acceptance and its latest outcome go out again.
         """
-        return _opened(self.scripts.run("order_open", order.supplier, **self._open(order, details)))
+        arguments = self._opening(order, details)
+        return replies.as_opened(self.scripts.run("order_open", order.supplier, **arguments))
 
-    def load(self, supplier: str, order_id: str) -> Reply:
-        """The record as it stands (result `ok` or `gone`)."""
-        return _reply(supplier, order_id, self.scripts.run("order_load", supplier, id=order_id))
-
-    def details(self, order: Order) -> str | None:
-        """The Order JSON kept beside the record, as text."""
-        text = self.scripts.client.get(self.scripts.key(order.supplier, "details", order.order_id))
-        return None if text is None else str(text)
-
-    def claim(self, supplier: str, order_id: str, *, direct: bool = False) -> Reply:
-        """Takes the lease of a due order: result `claimed`, or why not.
-
-        `direct`: of one that was just opened, without having been dispatched.
-        """
+    def open_and_claim(self, order: Order, details: str | None = None) -> tuple[Opened, Claim]:
+        """Accepts an order, and claims it at once when its lane has room for all that wait."""
         claim = secrets.token_hex(8)
-        answer = self.scripts.run(
-            "order_claim", supplier, **self._claim(supplier, order_id, claim, direct)
-        )
-        return dataclasses.replace(_reply(supplier, order_id, answer), claim=claim)
+        opening = ("order_open", self._opening(order, details))
+        calls = self._claim_and_permit(order.supplier, order.order_id, claim, direct=True)
+        opened, *others = self.scripts.run_together(order.supplier, opening, *calls)
+        return replies.as_opened(opened), _claim(order.supplier, order.order_id, claim, *others)
 
-    def permit(self, claimed: Reply, call: Call) -> Permit:
-        """Writes the intent and spends one call of the budget; the order goes back when the answer
-        is no.
-        """
-        order = claimed.order
-        if order is None:
-            raise ValueError("only a claimed order can be permitted a call")
-        last_safe = (
-            self.policies[order.supplier].times.last_safe_moment(order)
-            if call.kind == CONFIRM
-            else None
-        )
-        words = self._permit(order.supplier, order.order_id, claimed.claim)
-        words |= {"kind": call.kind, "host": call.host, "last_safe": last_safe}
-        return _permit(order, call, self.scripts.run("order_permit", order.supplier, **words))
+    def mark_withdrawn(self, supplier: str, order_id: str) -> bool:
+        """Remembers a withdraw that came before its confirm; False when the order is there."""
+        keep = int(max(self.retention, 1))
+        reply = self.scripts.run("order_mark_withdrawn", supplier, id=order_id, keep=keep)
+        return bool(reply["result"] == "marked")
 
-    def take(self, supplier: str, order_id: str) -> Taken:
-        """Claims an order, and permits it a confirm that needs no decision in the same round
-        trip.
-        """
-        words, claim = self._take(supplier, order_id, direct=False)
-        return _taken(supplier, order_id, claim, *self.scripts.run_together(supplier, *words))
-
-    def open_and_take(self, order: Order, details: str | None = None) -> tuple[Opened, Taken]:
-        """Accepts an order, and takes it at once when its lane has room for all that wait."""
-        words, claim = self._take(order.supplier, order.order_id, direct=True)
-        opening = ("order_open", self._open(order, details))
-        opened, *answers = self.scripts.run_together(order.supplier, opening, *words)
-        return _opened(opened), _taken(order.supplier, order.order_id, claim, *answers)
-
-    def _open(self, order: Order, details: str | None) -> dict[str, Any]:
+    def _opening(self, order: Order, details: str | None) -> dict[str, Any]:
         policy = self.policies[order.supplier]
         kind, rank = policy.times.waits_for(order)
         return {
@@ -221,88 +94,132 @@ class Ledger:
             "forget_after": self.retention,
         }
 
-    def _claim(self, supplier: str, order_id: str, claim: str, direct: bool) -> dict[str, Any]:
+    # --- reads ------------------------------------------------------------------------------------
+
+    def load(self, supplier: str, order_id: str) -> ScriptReply:
+        """The record as it stands (result `ok` or `gone`)."""
+        reply = self.scripts.run("order_load", supplier, id=order_id)
+        return replies.as_reply(supplier, order_id, reply)
+
+    def details(self, order: Order) -> str | None:
+        """The Order JSON kept beside the record, as text."""
+        text = self.scripts.client.get(self.scripts.key(order.supplier, "details", order.order_id))
+        return None if text is None else str(text)
+
+    # --- one step ---------------------------------------------------------------------------------
+
+    def claim(self, supplier: str, order_id: str, *, direct: bool = False) -> ScriptReply:
+        """Takes the lease of a due order: result `claimed`, or why not.
+
+        `direct`: the order was just opened, and never dispatched.
+        """
+        claim = secrets.token_hex(8)
+        arguments = self._claiming(supplier, order_id, claim, direct)
+        reply = self.scripts.run("order_claim", supplier, **arguments)
+        return replies.as_reply(supplier, order_id, reply, claim)
+
+    def permit(self, claimed: ScriptReply, call: Call) -> Permit:
+        """Writes the intent and spends one call of the budget.
+
+        When the answer is no, the order goes back.
+        """
+        order = claimed.order
+        if order is None:
+            raise ValueError("only a claimed order can be permitted a call")
+        arguments = self._permitting(order.supplier, order.order_id, claimed.claim)
+        arguments |= {"kind": call.kind, "host": call.host}
+        if call.kind == CONFIRM:
+            times = self.policies[order.supplier].times
+            arguments["last_safe"] = times.last_safe_moment(order)
+        reply = self.scripts.run("order_permit", order.supplier, **arguments)
+        return replies.as_permit(order, call, reply)
+
+    def claim_and_permit(self, supplier: str, order_id: str) -> Claim:
+        """Claims an order, and permits a confirm that needs no decision in the same round trip."""
+        claim = secrets.token_hex(8)
+        calls = self._claim_and_permit(supplier, order_id, claim, direct=False)
+        return _claim(supplier, order_id, claim, *self.scripts.run_together(supplier, *calls))
+
+    def _claim_and_permit(
+        self, supplier: str, order_id: str, claim: str, *, direct: bool
+    ) -> list[tuple[str, dict[str, Any]]]:
+        unseen = {
+            "kind": CONFIRM,
+            "unseen": True,
+            "has_deadline": self._has_deadline(supplier),
+        }
+        return [
+            ("order_claim", self._claiming(supplier, order_id, claim, direct)),
+            ("order_permit", self._permitting(supplier, order_id, claim) | unseen),
+        ]
+
+    def _claiming(self, supplier: str, order_id: str, claim: str, direct: bool) -> dict[str, Any]:
         limits = self.limits[supplier]
         return {
             "id": order_id,
             "claim": claim,
             "lease": limits.lease,
             "direct": direct,
-            "per_minute": limits.calls_per_minute,
-            "max_in_flight": limits.max_in_flight,
             "has_deadline": self._has_deadline(supplier),
+            **limits.rate(),
         }
 
-    def _permit(self, supplier: str, order_id: str, claim: str) -> dict[str, Any]:
+    def _permitting(self, supplier: str, order_id: str, claim: str) -> dict[str, Any]:
         limits = self.limits[supplier]
-        return {
-            "id": order_id,
-            "claim": claim,
-            "per_minute": limits.calls_per_minute,
-            "window": SEND_WINDOW,
-            "way": WAY,
-            "look_every": LOOK_EVERY if limits.accounts else None,
-            "lease": limits.lease,
-        }
-
-    def _take(
-        self, supplier: str, order_id: str, *, direct: bool
-    ) -> tuple[list[tuple[str, dict[str, Any]]], str]:
-        claim = secrets.token_hex(8)
-        unseen = {"kind": CONFIRM, "unseen": True, "has_deadline": self._has_deadline(supplier)}
-        permit = self._permit(supplier, order_id, claim) | unseen
-        return [
-            ("order_claim", self._claim(supplier, order_id, claim, direct)),
-            ("order_permit", permit),
-        ], claim
+        look_every = LOOK_EVERY if limits.accounts else None
+        return {"id": order_id, "claim": claim, "look_every": look_every, **limits.spending()}
 
     def write(
         self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None
-    ) -> Reply:
-        """Applies a step by its claim, or else by the version it was decided on: result `written`
-        or `stale`.
+    ) -> ScriptReply:
+        """Applies a step by its claim, or else by the version that it was decided on.
 
-        Safe to repeat with the same claim: the second time it changes nothing. `sent_at` is when
-        the first byte left.
+        The result is `written` or `stale`. Safe to repeat with the same claim: the second time it
+        changes nothing. `sent_at` is when the first byte left.
         """
-        policy, after = self.policies[before.supplier], step.order
-        kind, rank = policy.times.waits_for(after)
-        old, new = _stored(before), _stored(after)
-        if claim is not None:
-            # The whole record: what this process knows of its own intent outlives a server that
-            # forgot it.
-            old = dict.fromkeys(old, "")
-        answer = self.scripts.run(
+        reply = self.scripts.run(
             "order_write",
             before.supplier,
             id=before.order_id,
             claim=claim,
             version=before.version,
-            untouched=claim is None and after == before,
-            set={name: value for name, value in new.items() if old.get(name) != value},
-            unset=[name for name in old if name not in new],
-            due=after.due_at,
-            kind=kind,
-            rank=seconds(rank),
-            event=step.event,
-            extra=_extra(step),
-            tells=[{"type": kind, **({"reason": why} if why else {})} for kind, why in step.tells],
-            channels=self.channels,
-            signal=step.signal,
-            cause=step.cause,
-            retry_after=step.retry_after,
-            page=step.page,
-            retry=self.retry,
-            call_free_at=None if sent_at is None else sent_at + WINDOW,
-            last_safe=policy.times.last_safe_moment(after),
-            forget_after=self.retention,
+            untouched=claim is None and step.order == before,
+            call_free_at=slot_free_at(sent_at),
+            **_changes(before, step.order, whole=claim is not None),
+            **self._next_look(step.order),
+            **self._told(step),
+            **self._of_lane(step),
         )
-        return Reply(
-            answer["result"],
-            float(answer["now"]),
-            lane=answer.get("lane"),
-            pages_off=answer.get("pages_off"),
-        )
+        return replies.as_written(reply)
+
+    def _next_look(self, order: Order) -> dict[str, Any]:
+        times = self.policies[order.supplier].times
+        kind, rank = times.waits_for(order)
+        return {
+            "due": order.due_at,
+            "kind": kind,
+            "rank": seconds(rank),
+            "last_safe": times.last_safe_moment(order),
+            "forget_after": self.retention,
+        }
+
+    def _told(self, step: Step) -> dict[str, Any]:
+        tells = [{"type": kind, "reason": reason} for kind, reason in step.tells]
+        return {
+            "event": step.event,
+            "extra": _extra(step),
+            "tells": [_given(tell) for tell in tells],
+            "channels": self.channels,
+        }
+
+    def _of_lane(self, step: Step) -> dict[str, Any]:
+        return {
+            "signal": step.signal,
+            "cause": step.cause,
+            "retry_after": step.retry_after,
+            "retry": self.retry,
+            "page": step.page,
+        }
 
     def change(
         self, supplier: str, order_id: str, decide: Callable[[Order, float], Step | None]
@@ -319,114 +236,88 @@ class Ledger:
             if step is None or self.write(found.order, step).result != "stale":
                 return step
 
-    def dispatch(self, supplier: str, account: str | None, limit: int) -> Dispatched:
-        """Reserves what may be looked at now."""
-        limits = self.limits[supplier]
-        answer = self.scripts.run(
-            "lane_dispatch",
-            supplier,
-            lane=keys.lane(account),
-            limit=limit,
-            per_minute=limits.calls_per_minute,
-            max_in_flight=limits.max_in_flight,
-            reserve=RESERVATION,
-            has_deadline=self._has_deadline(supplier),
-            tight=TIGHT,
-            promote=PROMOTE,
-            accounts=limits.accounts,
-            pages=PAGES if limits.pages else None,
-        )
-        return Dispatched(list(answer["picked"]), _float(answer.get("soonest")), answer["page"])
-
     def hint(self, supplier: str, order_id: str) -> str:
         """Makes an order due at once: due, remembered, ended or gone."""
         reads = self.policies[supplier].rules.reads
         return str(self.scripts.run("order_hint", supplier, id=order_id, reads=reads)["result"])
 
-    def mark_withdrawn(self, supplier: str, order_id: str) -> bool:
-        """Remembers a withdraw that came before its confirm; False when the order is there
-        already.
-        """
-        answer = self.scripts.run(
-            "order_mark_withdrawn", supplier, id=order_id, keep=int(max(self.retention, 1))
+    # --- lanes ------------------------------------------------------------------------------------
+
+    def dispatch(self, lane: Lane, limit: int) -> Dispatched:
+        """Reserves up to `limit` orders that may be looked at now."""
+        limits = self.limits[lane.supplier]
+        reply = self.scripts.run(
+            "lane_dispatch",
+            lane.supplier,
+            lane=lane.key,
+            limit=limit,
+            reserve=RESERVATION,
+            has_deadline=self._has_deadline(lane.supplier),
+            tight=HARDLY_IN_TIME,
+            promote=PROMOTE,
+            accounts=limits.accounts,
+            pages=PAGES if limits.pages else None,
+            **limits.rate(),
         )
-        return bool(answer["result"] == "marked")
+        return replies.as_dispatched(reply)
 
-    def hold(self, supplier: str, account: str | None, note: str) -> None:
+    def hold(self, lane: Lane, note: str) -> None:
         """A person's hold: nothing but deadlines moves until a person releases it."""
-        self.scripts.run("lane_switch", supplier, lane=keys.lane(account), action="hold", note=note)
+        self.scripts.run("lane_switch", lane.supplier, lane=lane.key, action="hold", note=note)
 
-    def release(self, supplier: str, account: str | None) -> None:
+    def release(self, lane: Lane) -> None:
         """Ends any hold."""
-        self.scripts.run("lane_switch", supplier, lane=keys.lane(account), action="release")
+        self.scripts.run("lane_switch", lane.supplier, lane=lane.key, action="release")
 
     def tend(self, room: str) -> None:
-        """Warns of deadlines that come near and forgets what ended long ago."""
+        """Warns of deadlines that come near, and forgets orders that ended long ago."""
         margin = self.policies[room].rules.margin if room in self.policies else 0.0
-        lead = self.warning - margin
         self.scripts.run(
             "orders_tend",
             room,
             limit=100,
             channels=self.channels,
-            lead=lead,
+            lead=self.warning - margin,
             grace=GRACE,
-            postpone=3600.0,
+            postpone=POSTPONE,
         )
 
     def _has_deadline(self, supplier: str) -> bool:
         return self.policies[supplier].rules.confirm_within is not None
 
 
+def _claim(
+    supplier: str, order_id: str, claim: str, claimed: dict[str, Any], permit: dict[str, Any]
+) -> Claim:
+    return replies.as_claim(replies.as_reply(supplier, order_id, claimed, claim), permit)
+
+
 def _stored(order: Order) -> dict[str, str]:
     """What a step writes of the record; the state always."""
-    written = {name: text for name, text in dump_order(order).items() if name not in _COMPUTED}
+    written = {name: text for name, text in dump_order(order).items() if name not in BY_SCRIPTS}
     return {**written, "state": order.state}
 
 
-def _reply(supplier: str, order_id: str, answer: dict[str, Any]) -> Reply:
-    order = load_order(supplier, order_id, answer["order"]) if "order" in answer else None
-    return Reply(answer["result"], float(answer["now"]), order)
+def _changes(before: Order, after: Order, *, whole: bool) -> dict[str, Any]:
+    """The fields to set and to unset: the `whole` record, or what differs.
 
-
-def _opened(answer: dict[str, Any]) -> Opened:
-    return Opened(answer["result"], answer.get("differs", ""))
-
-
-def _permit(order: Order, call: Call, answer: dict[str, Any]) -> Permit:
-    if answer["result"] != "permitted":
-        return Permit(answer["result"], float(answer["now"]), order, call)
-    permitted = dataclasses.replace(
-        call,
-        at=float(answer["now"]),
-        passed_at=_float(answer.get("passed_at")),
-        found_at=_float(answer.get("found_at")),
-        probing=answer["probing"],
-    )
-    record = load_order(order.supplier, order.order_id, answer["order"])
-    return Permit("permitted", permitted.at, record, permitted, float(answer["window"]))
-
-
-def _taken(
-    supplier: str, order_id: str, claim: str, claimed: dict[str, Any], permit: dict[str, Any]
-) -> Taken:
-    reply = dataclasses.replace(_reply(supplier, order_id, claimed), claim=claim)
-    if reply.order is None or permit["result"] == "undecided":
-        return Taken(reply)
-    return Taken(reply, _permit(reply.order, Call(kind=CONFIRM, host=reply.order.host), permit))
+    A process that made a call writes the whole record: what it knows of its own intent outlives a
+    server that forgot it.
+    """
+    old, new = _stored(before), _stored(after)
+    known = {} if whole else old
+    return {
+        "set": {name: value for name, value in new.items() if known.get(name) != value},
+        "unset": [name for name in old if name not in new],
+    }
 
 
 def _extra(step: Step) -> dict[str, Any]:
+    """What the timeline says beside the event."""
     order = step.order
-    extra: dict[str, Any] = {"state": order.state}
-    if order.reason:
-        extra["reason"] = order.reason
-    if order.detail:
-        extra["detail"] = order.detail
-    if step.cause:
-        extra["cause"] = step.cause
-    return extra
+    said = {"reason": order.reason, "detail": order.detail, "cause": step.cause}
+    return {"state": order.state, **_given({name: text or None for name, text in said.items()})}
 
 
-def _float(value: str | None) -> float | None:
-    return None if value is None else float(value)
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

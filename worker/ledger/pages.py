@@ -1,71 +1,55 @@
-"""What the ledger keeps for pages of a supplier's list: who waits for one, what they taught,
-whether they are used.
-"""
+"""What the ledger keeps for pages of a supplier's list: who waits for one, what they taught."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.lane import Lane
 from schemas.order import Order, load_order
-from worker.ledger import keys
-from worker.ledger.ledger import Ledger
-from worker.rules.page_search import Listing, Waiting
+from worker.ledger.shelf import Shelf
+from worker.rules.page_search import Listing, PendingOrder
 
-WAITING = 500
-"""Pending orders that one page is weighed for, of those that are due and of those that are not yet.
-"""
+WEIGHED = 500
+"""Pending orders that one page is weighed for, of those that are due and of those that are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`agreed` counts the ends of pages that single reads have borne out."""
+    """A lane as a page's turn begins, at the ledger's time `now`."""
 
     now: float
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[PendingOrder, ...]
     listing: Listing
     agreed: int
+    """Ends that pages showed and single reads confirmed."""
 
 
 class Pages:
-    """One lane's dealings with pages.
+    """Raises `redis.RedisError` when the server cannot be reached."""
 
-    Raises `redis.RedisError` when the server cannot be reached.
-    """
+    def __init__(self, shelf: Shelf) -> None:
+        self.scripts = shelf.scripts
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-
-    def survey(self, supplier: str, account: str | None) -> Survey:
-        """Who waits for a page, and what is known of the list."""
-        answer = self.ledger.scripts.run(
-            "page_survey", supplier, lane=keys.lane(account), limit=WAITING
-        )
+    def survey(self, lane: Lane) -> Survey:
+        """The orders that wait for a page, and what is known of the list."""
+        reply = self.scripts.run("page_survey", lane.supplier, lane=lane.key, limit=WEIGHED)
         waiting = tuple(
-            Waiting(order_id, float(created_at), float(due_at), float(rank), int(version))
-            for order_id, created_at, due_at, rank, version in answer["waiting"]
+            PendingOrder(order_id, float(created_at), float(due_at), float(rank), int(version))
+            for order_id, created_at, due_at, rank, version in reply["waiting"]
         )
-        known = json.loads(answer["known"]) if "known" in answer else None
-        return Survey(
-            float(answer["now"]), waiting, Listing.load(known), int(answer.get("agreed", 0))
-        )
+        known = json.loads(reply["known"]) if "known" in reply else None
+        agreed = int(reply.get("agreed", 0))
+        return Survey(float(reply["now"]), waiting, Listing.load(known), agreed)
 
-    def shown(
-        self, supplier: str, account: str | None, ids: Iterable[str]
-    ) -> tuple[list[Order], float]:
-        """Our orders among `ids` that are pending or have ended, as they are now, and the ledger's
-        time.
-        """
-        answer = self.ledger.scripts.run(
-            "page_shown", supplier, lane=keys.lane(account), ids=list(ids)
-        )
-        return [
-            load_order(supplier, order_id, fields) for order_id, fields in answer["ours"]
-        ], float(answer["now"])
+    def shown(self, lane: Lane, ids: Iterable[str]) -> tuple[list[Order], float]:
+        """Our orders among `ids` that are pending or have ended, and the ledger's time."""
+        reply = self.scripts.run("page_shown", lane.supplier, lane=lane.key, ids=list(ids))
+        ours = [load_order(lane.supplier, order_id, fields) for order_id, fields in reply["ours"]]
+        return ours, float(reply["now"])
 
     def learn(
         self,
-        supplier: str,
-        account: str | None,
+        lane: Lane,
         listing: Listing | None,
         *,
         next_from: float,
@@ -74,24 +58,21 @@ class Pages:
     ) -> bool:
         """Ends the turn of a page.
 
-        `denied`: what contradicts it; True when that has put the lane's pages off.
+        `denied` says what contradicts the page; True when that has put the lane's pages off.
         """
-        answer = self.ledger.scripts.run(
+        known = None if listing is None else json.dumps(listing.dump(), separators=(",", ":"))
+        reply = self.scripts.run(
             "page_learn",
-            supplier,
-            lane=keys.lane(account),
-            known=None if listing is None else json.dumps(listing.dump(), separators=(",", ":")),
+            lane.supplier,
+            lane=lane.key,
+            known=known,
             paging=paging_until,
             denied=denied,
             **{"from": next_from},
         )
-        return "pages_off" in answer
+        return "pages_off" in reply
 
-    def switch(self, supplier: str, account: str | None, *, on: bool) -> None:
+    def switch(self, lane: Lane, *, on: bool) -> None:
         """A person's word: pages are used, from the beginning, or are not."""
-        self.ledger.scripts.run(
-            "lane_switch",
-            supplier,
-            lane=keys.lane(account),
-            action="pages_on" if on else "pages_off",
-        )
+        action = "pages_on" if on else "pages_off"
+        self.scripts.run("lane_switch", lane.supplier, lane=lane.key, action=action)

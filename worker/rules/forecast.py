@@ -30,7 +30,7 @@ SETTLED = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class OwedConfirm:
     """An order that owes its supplier a confirm, or `count` of them that are alike.
 
     Times: seconds since the epoch.
@@ -52,7 +52,7 @@ class Recheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class LaneLoad:
     """One lane as it is. `spent`: when the calls of the running window free their slots, each
     `window` after it left.
 
@@ -65,7 +65,7 @@ class Lane:
     tight: float = 0.0
     """Seconds before its last safe moment in which an order yields to the others."""
     spent: Sequence[float] = ()
-    waiting: Sequence[Waiting] = ()
+    waiting: Sequence[OwedConfirm] = ()
     rechecks: Sequence[Recheck] = ()
     schedule: Sequence[float] = (15.0,)
     picks: int = 0
@@ -96,7 +96,7 @@ class Forecast:
     exact: bool = True
 
 
-def foresee(lane: Lane, now: float) -> Forecast:
+def foresee(lane: LaneLoad, now: float) -> Forecast:
     """Which of the orders that wait in `lane` will be confirmed in time: earliest deadline first
     within the budget.
     """
@@ -120,7 +120,7 @@ def foresee(lane: Lane, now: float) -> Forecast:
 class _Course:
     """The calls of one lane, in the order in which they will be made."""
 
-    def __init__(self, lane: Lane, now: float) -> None:
+    def __init__(self, lane: LaneLoad, now: float) -> None:
         self.lane = lane
         self.at = max(now, lane.held_until or now)
         # A slot serves again one window after it was used, so slots come free in the order in which

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from worker.rules.page_trust import SLACK
 
-PAGE = 100
+PAGE_SIZE = 100
 """Orders that one page is asked for."""
 ENOUGH = 3
 """Re-checks that a page must be expected to answer: fewer are as well asked singly."""
@@ -34,7 +34,7 @@ UNSORTED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingOrder:
     """A pending order that a page may answer for.
 
     `rank` is until when it waits for one; 0 is not at all.
@@ -82,7 +82,7 @@ class Listing:
     """
 
     newest_first: bool = True
-    size: int = PAGE
+    size: int = PAGE_SIZE
     """Orders on a full page."""
     knots: tuple[Knot, ...] = ()
     """The first and the last order of each page that was seen."""
@@ -102,7 +102,7 @@ class Listing:
 
     # --- which page -------------------------------------------------------------------------------
 
-    def choose(self, waiting: Iterable[Waiting], now: float) -> int | None:
+    def choose(self, waiting: Iterable[PendingOrder], now: float) -> int | None:
         """The page on which most may have ended; None when none is worth its call."""
         wanted = [one for one in waiting if one.wanted(now)]
         if len(wanted) < ENOUGH or self.resting(now):

@@ -42,6 +42,10 @@ class Gate:
     sent_at: float | None = None
     """`time.monotonic()` right before the first byte; None while nothing has left."""
 
+    def sent_at_from(self, now: float) -> float | None:
+        """When the first byte left, on a clock that said `now` when the gate was opened."""
+        return None if self.sent_at is None else now + (self.sent_at - self.opened_at)
+
     def check(self) -> None:
         """Pass, and remember when; `TooLate` after `send_within` seconds.
 

@@ -27,7 +27,7 @@ from worker.rules.answers import (
     Rejected,
     Unknown,
 )
-from worker.rules.page_search import PAGE
+from worker.rules.page_search import PAGE_SIZE
 from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, segment
 
 # Documented messages of confirm, by a stable fragment in lower case. The first that occurs decides.
@@ -123,7 +123,9 @@ class Relograde:
         """The answers of one page of up to 100 orders, by trx; an order that cannot be read is left
         out.
         """
-        document = self._ask(f"order?limit={PAGE}&page={page}", gate, body_max=PAGE * _ENTRY_MAX)
+        document = self._ask(
+            f"order?limit={PAGE_SIZE}&page={page}", gate, body_max=PAGE_SIZE * _ENTRY_MAX
+        )
         if isinstance(document, Answer):
             return document
         entries = document.get("data") if isinstance(document, dict) else None

@@ -1,9 +1,8 @@
-"""Looks at a lane's accounts: as the probe of its key, for orders that wait for money, and for
-letters that died of it.
+"""Asks GET account for one lane: to test a held key, for orders that wait for money, and to requeue
+letters of insufficient balance.
 
-One thread for each such lane in every worker, so that a look that takes half a minute keeps nobody
-else. Whether a look is wanted and may be made stands in the ledger: at most one a minute, whoever
-asks.
+Every worker has one thread for each such lane, so that a look of half a minute delays nothing else.
+The ledger says whether a look is wanted and permitted: at most one a minute, whoever asks.
 """
 
 import logging
@@ -11,66 +10,65 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from schemas.lane import Lane
 from worker.ledger import Ledger
-from worker.ledger.lane_calls import ACCOUNT, LaneCalls
-from worker.ledger.ledger import LOOK_EVERY
-from worker.ledger.reads.money import FundsViews
+from worker.ledger.lane_calls import KIND_ACCOUNT, LaneCalls
+from worker.ledger.limits import LOOK_EVERY
+from worker.ledger.reads.money import MoneyReads
 from worker.rules import interventions
-from worker.rules.funds import payable
-from worker.turns.lane_question import Questions
+from worker.rules.money import payable
+from worker.turns.lane_question import LaneQuestion
 
 log = logging.getLogger("countersign.accounts")
 TICK = 1.0
 """Seconds between two questions to the ledger whether a look is wanted."""
 
 
-class Account:
-    """The accounts behind one lane.
+class BalanceLook:
+    """Looks at the accounts behind one lane.
 
-    `requeues`: letters that the balance pays for are put back by themselves.
+    `requeues`: letters that the balance covers go back.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        lane: tuple[str, str | None],
+        lane: Lane,
         client: Any,
         *,
         requeues: bool,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
-        self.funds = FundsViews(ledger)
-        self.lane_calls = LaneCalls(ledger)
-        self.questions = Questions(self.lane_calls, monotonic)
+        self.money = MoneyReads(ledger.shelf)
+        self.lane_calls = LaneCalls(ledger.shelf)
+        self.question = LaneQuestion(self.lane_calls, monotonic)
         self.lane = lane
-        self.supplier, self.account = lane
         self.client = client
         self.requeues = requeues
-        self._awaited, self._counted, self._counted_at = False, 0, float("-inf")
+        self._wanted, self._counted, self._counted_at = False, 0, float("-inf")
 
     def turn(self) -> float:
         """A look, if one is wanted and permitted; returns the seconds until the next turn."""
-        asked = self.questions.ask(
-            self.supplier,
-            self.account,
-            ACCOUNT,
+        asked = self.question.ask(
+            self.lane,
+            KIND_ACCOUNT,
             LOOK_EVERY,
             self.client.accounts,
-            wanted=self._awaited_by_letters(),
+            wanted=self._wanted_by_letters(),
         )
         if isinstance(asked, str):
             return TICK
         told = isinstance(asked.answer, dict)
-        # Read before the look is settled: who is confirmed in between is then taken off twice, and
-        # not forgotten.
-        letters = self.funds.letters(*self.lane) if self.requeues and told else []
-        waiting = list(self.funds.waiting(*self.lane)) if letters else []
+        # The wants are read before the look is settled: an order that is confirmed in between is
+        # then subtracted twice, and not forgotten.
+        letters = self.money.letters(self.lane) if self.requeues and told else []
+        waiting = list(self.money.waiting(self.lane)) if letters else []
         look = self.lane_calls.settle_look(asked.call, asked.answer, asked.sent_at)
         requeued = self._requeue(payable(letters, waiting, look.funds))
         fields = {
-            "supplier": self.supplier,
-            "account": self.account,
+            "supplier": self.lane.supplier,
+            "account": self.lane.account,
             "answer": "balances" if told else type(asked.answer).__name__,
             "lane": look.lane,
             "requeued": requeued or None,
@@ -78,20 +76,21 @@ class Account:
         log.info("look", extra={"fields": fields})
         return TICK
 
-    def _awaited_by_letters(self) -> bool:
-        """Some letter could still be paid in time; they are read when their number changes, or once
-        a minute.
+    def _wanted_by_letters(self) -> bool:
+        """True when a letter can still be paid for in time.
+
+        The letters are read when their number changes, or once a minute.
         """
-        number = self.funds.count_letters(self.supplier) if self.requeues else 0
+        number = self.money.count_letters(self.lane.supplier) if self.requeues else 0
         now = self.ledger.time()
         if number != self._counted or now - self._counted_at >= LOOK_EVERY:
             self._counted, self._counted_at = number, now
-            self._awaited = number > 0 and bool(self.funds.letters(*self.lane))
-        return self._awaited
+            self._wanted = number > 0 and bool(self.money.letters(self.lane))
+        return self._wanted
 
     def _requeue(self, order_ids: list[str]) -> int:
         changes = [
-            self.ledger.change(self.supplier, one, interventions.requeue_on_funds)
+            self.ledger.change(self.lane.supplier, one, interventions.requeue_on_funds)
             for one in order_ids
         ]
         return sum(change is not None for change in changes)

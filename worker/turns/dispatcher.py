@@ -9,6 +9,7 @@ needed.
 import time
 from collections.abc import Callable, Iterable
 
+from schemas.lane import Lane
 from worker.ledger import Ledger
 from worker.ledger.keys import ROOMS
 
@@ -29,12 +30,12 @@ class Dispatcher:
     def __init__(
         self,
         ledger: Ledger,
-        lanes: Iterable[tuple[str, str | None]],
+        lanes: Iterable[Lane],
         ring: Callable[[str, list[str]], None],
         look_at_server: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         start: Callable[[str, str], bool] = lambda supplier, order_id: False,
-        page: Callable[[str, str | None], object] = lambda supplier, account: None,
+        page: Callable[[Lane], object] = lambda lane: None,
     ) -> None:
         """`page` takes the turn of a page beside the caller: its call must not keep other bells
         from ringing.
@@ -54,12 +55,13 @@ class Dispatcher:
         tend = self.monotonic() >= self._tend_at
         if tend:
             self.look_at_server()
-        for supplier, account in self.lanes:
-            picked, soonest, page = self.ledger.dispatch(supplier, account, BATCH)
+        for lane in self.lanes:
+            supplier = lane.supplier
+            picked, soonest, page = self.ledger.dispatch(lane, BATCH)
             if left := [order_id for order_id in picked if not self.start(supplier, order_id)]:
                 self.ring(supplier, left)
             if page:
-                self.page(supplier, account)
+                self.page(lane)
             if picked:
                 wait = min(wait, 0.05)
             if soonest is not None:

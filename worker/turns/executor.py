@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import redis
 
+from schemas.lane import Lane
 from schemas.order import Order
 from worker import boundaries
-from worker.ledger import Ledger, Opened, Permit, Reply, Taken
+from worker.ledger import Ledger, Opened, Permit, ScriptReply
+from worker.ledger.replies import Claim
 from worker.rules.answers import Answer
 from worker.rules.policy import Policy
 from worker.rules.words import READ, Call, Step
@@ -41,7 +43,7 @@ class Executor:
         self,
         ledger: Ledger,
         policies: Mapping[str, Policy],
-        clients: Mapping[tuple[str, str | None], Any],
+        clients: Mapping[Lane, Any],
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
     ) -> None:
@@ -54,19 +56,19 @@ class Executor:
     def step(self, supplier: str, order_id: str) -> str:
         """One step; returns a static word for it, raises `redis.RedisError` before its call."""
         asked_at = self.monotonic()
-        return self._plan(self.ledger.take(supplier, order_id), asked_at)
+        return self._plan(self.ledger.claim_and_permit(supplier, order_id), asked_at)
 
     def open(self, order: Order, details: str | None) -> tuple[Opened, Callable[[], str] | None]:
         """Accepts an order; returns its first step too, to make now, when its lane has room."""
         asked_at = self.monotonic()
-        opened, taken = self.ledger.open_and_take(order, details)
-        if taken.claimed.result != "claimed":
+        opened, claim = self.ledger.open_and_claim(order, details)
+        if claim.claimed.result != "claimed":
             return opened, None
-        return opened, partial(self._plan, taken, asked_at)
+        return opened, partial(self._plan, claim, asked_at)
 
-    def _plan(self, taken: Taken, asked_at: float) -> str:
+    def _plan(self, claim: Claim, asked_at: float) -> str:
         """Continues from the claim; `asked_at` is when it was asked for, by our own clock."""
-        claimed, permit_with_claim = taken
+        claimed, permit_with_claim = claim
         if claimed.result != "claimed" or claimed.order is None:
             return claimed.result
         boundaries.reach(boundaries.CLAIMED)
@@ -93,14 +95,15 @@ class Executor:
         answer = self._ask(permit, gate, details)
         boundaries.reach(boundaries.ANSWER_RECEIVED)
         now = permit.now + (self.monotonic() - asked_at)
-        sent_at = None if gate.sent_at is None else permit.now + (gate.sent_at - asked_at)
         step = policy.decide(order, permit.call, answer, now, self.jitter())
         boundaries.reach(boundaries.DECIDED)
-        return self._apply(order, step, claim, Made(permit.call, answer, sent_at))
+        return self._apply(
+            order, step, claim, Made(permit.call, answer, gate.sent_at_from(permit.now))
+        )
 
     def _ask(self, permit: Permit, gate: Gate, details: str | None) -> Answer:
         order = permit.order
-        client = self.clients[order.supplier, order.account]
+        client = self.clients[order.lane]
         if permit.call.kind == READ:
             return client.find(order.order_id, gate)
         document = json.loads(details) if details else None
@@ -115,10 +118,10 @@ class Executor:
         kind = made.call.kind if made.call else None
         log_step(step, kind, made.answer, written)
         if written.pages_off:
-            say_pages_off(before.supplier, before.account, written.pages_off)
+            say_pages_off(before.lane, written.pages_off)
         return step.event if written.result == "written" else written.result
 
-    def _write(self, before: Order, step: Step, claim: str, sent_at: float | None) -> Reply:
+    def _write(self, before: Order, step: Step, claim: str, sent_at: float | None) -> ScriptReply:
         write = partial(self.ledger.write, before, step, claim=claim, sent_at=sent_at)
         for pause in WRITE_TRIES:
             try:

@@ -2,14 +2,15 @@
 
 import logging
 
-from worker.ledger import Reply
+from schemas.lane import Lane
+from worker.ledger import ScriptReply
 from worker.rules.answers import Answer
 from worker.rules.words import CONFIRM, Step
 
 log = logging.getLogger("countersign.step")
 
 
-def log_step(step: Step, kind: str | None, answer: Answer | None, written: Reply) -> None:
+def log_step(step: Step, kind: str | None, answer: Answer | None, written: ScriptReply) -> None:
     """The one line of a step; `kind` is that of its call, if it made one."""
     order = step.order
     fields = {
@@ -31,7 +32,7 @@ def log_step(step: Step, kind: str | None, answer: Answer | None, written: Reply
     log.log(level, "step", extra={"fields": fields})
 
 
-def say_pages_off(supplier: str, account: str | None, note: str) -> None:
+def say_pages_off(lane: Lane, note: str) -> None:
     """A single read contradicted a page, so the lane asks no more pages; logged once."""
-    fields = {"supplier": supplier, "account": account, "note": note}
+    fields = {"supplier": lane.supplier, "account": lane.account, "note": note}
     log.error("pages_contradicted", extra={"fields": fields})

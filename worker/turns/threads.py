@@ -11,10 +11,11 @@ from functools import partial
 
 import redis
 
+from schemas.lane import Lane
 from schemas.order import Order
 from worker.ledger import Opened
 from worker.turns.executor import Executor
-from worker.turns.page_turn import Rechecks
+from worker.turns.page_turn import PageTurn
 
 log = logging.getLogger("countersign.step")
 
@@ -25,9 +26,9 @@ class Threads:
     `share`: threads of this process that each may hold at once.
     """
 
-    def __init__(self, executor: Executor, share: int, rechecks: Rechecks) -> None:
+    def __init__(self, executor: Executor, share: int, page_turn: PageTurn) -> None:
         self.executor = executor
-        self.rechecks = rechecks
+        self.page_turn = page_turn
         self._shares = {
             supplier: threading.BoundedSemaphore(share) for supplier in executor.policies
         }
@@ -73,15 +74,14 @@ class Threads:
             self._beside(supplier, step, "step", {"supplier": supplier, "order_id": order.order_id})
         return opened
 
-    def page(self, supplier: str, account: str | None) -> bool:
-        """The turn of a page beside the caller; False as above: its reservation then ends, and its
-        turn comes again.
+    def page(self, lane: Lane) -> bool:
+        """A page's turn beside the caller; False when the supplier has its share.
+
+        The page's reservation then ends, and its turn comes again.
         """
-        turn = partial(self.rechecks.turn, supplier, account)
-        free = self._shares[supplier].acquire(blocking=False)
-        return free and self._beside(
-            supplier, turn, "page", {"supplier": supplier, "account": account}
-        )
+        turn = partial(self.page_turn.turn, lane)
+        free = self._shares[lane.supplier].acquire(blocking=False)
+        return free and self._beside(lane.supplier, turn, "page", lane._asdict())
 
     def _beside(
         self, supplier: str, turn: Callable[[], object], name: str, fields: Mapping[str, str | None]

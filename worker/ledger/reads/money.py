@@ -1,49 +1,48 @@
-"""Reads of the money: what a lane's accounts hold, and which orders want it. Changes nothing."""
+"""Reads of the money: what a lane's accounts hold, and which orders want it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from heapq import merge
 from itertools import islice
+from operator import itemgetter
 
+from schemas.lane import Lane
 from schemas.order import Order, load_order
-from worker.ledger import keys
-from worker.ledger.ledger import Ledger
-from worker.rules.funds import Want
+from worker.ledger.shelf import Shelf
+from worker.rules.money import BY_DEADLINE, Want
 from worker.rules.words import SEND_WINDOW
 
 REASON = "insufficient_balance"
-PAGE = 500
+ROWS_AT_ONCE = 500
 NEAREST = 10_000
-"""Waiting orders of a supplier that are looked at: at 50 calls a minute, more than three hours of
+"""Waiting orders of a supplier that are read: at 50 calls a minute, more than three hours of
 them.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """As it was told when it was asked for at `asked_at`, less what was confirmed since.
-
-    `doubted`: an order was refused since although this seemed to cover it.
-    """
+    """A balance as the supplier told it at `asked_at`, less what was confirmed since."""
 
     amount: Decimal
     asked_at: float
     doubted: bool
+    """An order was refused since although this balance seemed to cover it."""
 
 
-class FundsViews:
+class MoneyReads:
     """Raises `redis.RedisError` when the server cannot be reached."""
 
-    def __init__(self, ledger: Ledger, nearest: int = NEAREST) -> None:
-        self.ledger = ledger
+    def __init__(self, shelf: Shelf, nearest: int = NEAREST) -> None:
+        self.shelf = shelf
         self.nearest = nearest
-        self.scripts = ledger.scripts
-        self.client = ledger.scripts.client
+        self.scripts = shelf.scripts
+        self.client = shelf.scripts.client
 
-    def balances(self, supplier: str, account: str | None) -> dict[str, Balance]:
-        """The last known ones of a lane, by currency; none before somebody had to look."""
-        fields = self.client.hgetall(self.scripts.key(supplier, "funds", keys.lane(account)))
+    def balances(self, lane: Lane) -> dict[str, Balance]:
+        """The last known balances of a lane, by currency; none before the first look."""
+        fields = self.client.hgetall(self.scripts.key(lane.supplier, "funds", lane.key))
         return {
             currency: Balance(
                 amount=Decimal(told) - Decimal(fields.get(f"{currency}:spent", 0)),
@@ -55,64 +54,54 @@ class FundsViews:
         }
 
     def count_letters(self, supplier: str) -> int:
-        """How many orders of a supplier died for want of money, in all its lanes."""
+        """How many letters of `insufficient_balance` a supplier has, in all its lanes."""
         return int(self.client.zcard(self.scripts.key(supplier, "letters", REASON)))
 
-    def letters(self, supplier: str, account: str | None) -> list[Want]:
-        """A lane's letters that can still be confirmed in time and say what they cost, earliest
-        deadline first.
-        """
-        policy, now = self.ledger.policies[supplier], self.ledger.time()
+    def letters(self, lane: Lane) -> list[Want]:
+        """A lane's letters that have an amount and can still be confirmed in time, by deadline."""
+        times, now = self.shelf.policies[lane.supplier].times, self.shelf.time()
+        index = self.scripts.key(lane.supplier, "letters", REASON)
         found = []
-        for order in self._orders(
-            supplier, self.client.zrange(self.scripts.key(supplier, "letters", REASON), 0, -1)
-        ):
-            last_safe = policy.times.last_safe_moment(order)
-            if order.account == account and last_safe and last_safe - SEND_WINDOW > now:
+        for order in self._orders(lane.supplier, self.client.zrange(index, 0, -1)):
+            last_safe = times.last_safe_moment(order)
+            in_time = last_safe is not None and last_safe - SEND_WINDOW > now
+            if in_time and last_safe and order.account == lane.account:
                 found += _want(order, last_safe)
-        return sorted(found, key=lambda want: want.last_safe)
+        return sorted(found, key=BY_DEADLINE)
 
-    def waiting(self, supplier: str, account: str | None) -> Iterator[Want]:
-        """A lane's orders that wait for their confirm and say what they cost, the nearest deadlines
-        first.
-        """
-        rows = merge(
-            *(self._rows(supplier, name) for name in ("warned", "deadlines")),
-            key=lambda row: row[1],
-        )
-        nearest = islice(rows, self.nearest)
-        while page := list(islice(nearest, PAGE)):
-            pipe = self.client.pipeline(transaction=False)
-            for order_id, _ in page:
-                pipe.hmget(
-                    self.scripts.key(supplier, "order", order_id),
-                    "account",
-                    "state",
-                    "amount",
-                    "currency",
+    def waiting(self, lane: Lane) -> Iterator[Want]:
+        """A lane's orders that have an amount and wait for their confirm, by deadline."""
+        indexes = (self._rows(lane.supplier, name) for name in ("warned", "deadlines"))
+        nearest = islice(merge(*indexes, key=itemgetter(1)), self.nearest)
+        while rows := list(islice(nearest, ROWS_AT_ONCE)):
+            yield from self._wants(lane, rows)
+
+    def _wants(self, lane: Lane, rows: list[tuple[str, float]]) -> Iterator[Want]:
+        pipe = self.client.pipeline(transaction=False)
+        for order_id, _ in rows:
+            name = self.scripts.key(lane.supplier, "order", order_id)
+            pipe.hmget(name, "account", "state", "amount", "currency")
+        for (order_id, last_safe), fields in zip(rows, pipe.execute(), strict=True):
+            account, state, amount, currency = fields
+            waits = account == lane.account and state == "accepted"
+            if waits and amount and currency:
+                yield Want(
+                    order_id=order_id,
+                    last_safe=last_safe,
+                    amount=Decimal(amount),
+                    currency=currency,
                 )
-            for (order_id, last_safe), (of, state, amount, currency) in zip(
-                page, pipe.execute(), strict=True
-            ):
-                if of == account and state == "accepted" and amount and currency:
-                    yield Want(
-                        order_id=order_id,
-                        last_safe=last_safe,
-                        amount=Decimal(amount),
-                        currency=currency,
-                    )
 
     def more_wait(self, supplier: str) -> bool:
-        """Whether orders of a supplier wait that `waiting` does not look at."""
-        return self.nearest < sum(
-            self.client.zcard(self.scripts.key(supplier, name)) for name in ("warned", "deadlines")
-        )
+        """True when orders of a supplier wait that `waiting` does not read."""
+        indexes = (self.scripts.key(supplier, name) for name in ("warned", "deadlines"))
+        return self.nearest < sum(self.client.zcard(index) for index in indexes)
 
     def _rows(self, supplier: str, name: str) -> Iterator[tuple[str, float]]:
         index, start = self.scripts.key(supplier, name), 0
-        while rows := self.client.zrange(index, start, start + PAGE - 1, withscores=True):
+        while rows := self.client.zrange(index, start, start + ROWS_AT_ONCE - 1, withscores=True):
             yield from rows
-            start += PAGE
+            start += ROWS_AT_ONCE
 
     def _orders(self, supplier: str, ids: list[str]) -> Iterator[Order]:
         pipe = self.client.pipeline(transaction=False)
@@ -126,13 +115,11 @@ class FundsViews:
 def _want(order: Order, last_safe: float) -> list[Want]:
     if not order.amount or not order.currency:
         return []
-    amount = Decimal(order.amount)
-    return [
-        Want(
-            order_id=order.order_id,
-            last_safe=last_safe,
-            amount=amount,
-            currency=order.currency,
-            letter_at=order.letter_at,
-        )
-    ]
+    want = Want(
+        order_id=order.order_id,
+        last_safe=last_safe,
+        amount=Decimal(order.amount),
+        currency=order.currency,
+        letter_at=order.letter_at,
+    )
+    return [want]

@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from schemas.lane import Lane
 from schemas.order import REASONS, STATES, Order, load_order
 from schemas.outcomes import iso
-from worker.ledger import keys
-from worker.ledger.ledger import Ledger
 from worker.ledger.messages import ROOM as MESSAGES
 from worker.ledger.outbox import outcome_id
-from worker.ledger.reads.forecast_report import Foresight
-from worker.ledger.reads.money import FundsViews
+from worker.ledger.reads.forecast_report import ForecastReport
+from worker.ledger.reads.money import MoneyReads
+from worker.ledger.shelf import Shelf
 
 ENDLESS = 10**9
 LANE_KEYS = ("held", "cause", "in_flight", "calls_per_minute", "calls_left", "waiting", "due")
@@ -21,14 +21,14 @@ LANE_KEYS = ("held", "cause", "in_flight", "calls_per_minute", "calls_left", "wa
 class Views:
     """What `celery -A worker orders|dead-letters|lanes` shows."""
 
-    def __init__(self, ledger: Ledger, lanes: Iterable[tuple[str, str | None]]) -> None:
-        self.ledger = ledger
-        self.scripts = ledger.scripts
-        self.client = ledger.scripts.client
-        self.funds = FundsViews(ledger)
+    def __init__(self, shelf: Shelf, lanes: Iterable[Lane]) -> None:
+        self.shelf = shelf
+        self.scripts = shelf.scripts
+        self.client = shelf.scripts.client
+        self.money = MoneyReads(shelf)
         self.lanes = tuple(lanes)
-        self.foresight = Foresight(ledger, self.lanes)
-        self.suppliers = tuple(dict.fromkeys(supplier for supplier, _ in self.lanes))
+        self.report = ForecastReport(shelf, self.lanes)
+        self.suppliers = tuple(dict.fromkeys(lane.supplier for lane in self.lanes))
 
     def order(self, supplier: str, order_id: str) -> Order | None:
         """The record, or None."""
@@ -70,11 +70,11 @@ class Views:
         }
 
     def _delivered(self, order: Order) -> bool | None:
-        if not self.ledger.channels:
+        if not self.shelf.channels:
             return None
         member = f"{order.order_id}|{order.sequence}"
         boxes = [
-            self.scripts.key(order.supplier, "outbox", channel) for channel in self.ledger.channels
+            self.scripts.key(order.supplier, "outbox", channel) for channel in self.shelf.channels
         ]
         boxes.append(self.scripts.key(order.supplier, "letters", "outcome_undeliverable"))
         return all(self.client.zscore(box, member) is None for box in boxes)
@@ -158,8 +158,8 @@ class Views:
         """`orders stats`."""
         return {
             **self.counts(),
-            "minimum_slack_seconds": self._minimum_slack(self.ledger.time()),
-            "predicted_misses": self.foresight.predicted_misses(),
+            "minimum_slack_seconds": self._minimum_slack(self.shelf.time()),
+            "predicted_misses": self.report.predicted_misses(),
         }
 
     def counts(self) -> dict[str, Any]:
@@ -173,8 +173,8 @@ class Views:
         letters = {
             name: sum(self._size(room, "letters", name) for room in rooms) for name in REASONS
         }
-        now = self.ledger.time()
-        lanes = {keys.lane_name(*lane): self.lane(*lane, now) for lane in self.lanes}
+        now = self.shelf.time()
+        lanes = {lane.name: self.lane(lane, now) for lane in self.lanes}
         return {
             "states": states,
             "dead_letters": {name: count for name, count in letters.items() if count},
@@ -186,57 +186,60 @@ class Views:
     def forecast(self) -> dict[str, Any]:
         """`orders forecast`: what will be lost at the present budget, and for want of money."""
         return {
-            "minimum_slack_seconds": self._minimum_slack(self.ledger.time()),
-            **self.foresight.report(),
+            "minimum_slack_seconds": self._minimum_slack(self.shelf.time()),
+            **self.report.report(),
         }
 
-    def lane(self, supplier: str, account: str | None, now: float) -> dict[str, Any]:
-        """One lane: its hold, its budget, what waits in it, and whether pages of the supplier's
-        list are used.
-        """
-        name = keys.lane(account)
-        lane: Mapping[str, str] = self.client.hgetall(self.scripts.key(supplier, "lane", name))
-        per_minute = self.ledger.limits[supplier].calls_per_minute
-        spent = self.client.zcount(self.scripts.key(supplier, "calls", name), f"({now}", "+inf")
-        waiting = self.client.zcount(self.scripts.key(supplier, "due", name), f"({now}", "+inf")
-        leased = self.client.zrangebyscore(
-            self.scripts.key(supplier, "leases", name), f"({now}", "+inf"
-        )
-        orders = [member for member in leased if member[0] != "|"]
-        places = [self.scripts.key(supplier, place, name) for place in ("reserved", "dying")]
-        rung = [
-            member
-            for place in places
-            for member in self.client.zrangebyscore(place, f"({now}", "+inf")
-        ]
-        reserved = len([member for member in rung if member[0] != "|"])
-        ready = sum(
-            self._size(supplier, "ready", name, kind) for kind in ("confirm", "ask", "recheck")
-        )
-        overdue = self.client.zcount(self.scripts.key(supplier, "due", name), "-inf", now)
+    def lane(self, lane: Lane, now: float) -> dict[str, Any]:
+        """One lane: its hold, its budget, its waiting orders, and whether pages are used."""
+        known: Mapping[str, str] = self.client.hgetall(self._key(lane, "lane"))
+        limits = self.shelf.limits[lane.supplier]
+        spent = self.client.zcount(self._key(lane, "calls"), f"({now}", "+inf")
+        leased = self._current(lane, "leases", now)
         return {
-            "held": "held" in lane,
-            "cause": lane.get("held"),
-            "since": iso(lane.get("held_since")),
-            "next_probe_at": iso(lane.get("probe_at")) if "held" in lane else None,
-            "note": lane.get("note"),
+            "held": "held" in known,
+            "cause": known.get("held"),
+            "since": iso(known.get("held_since")),
+            "next_probe_at": iso(known.get("probe_at")) if "held" in known else None,
+            "note": known.get("note"),
             "in_flight": len(leased),
-            "calls_per_minute": per_minute,
-            "calls_left": None if not per_minute else max(per_minute - spent, 0),
-            "balances": {
-                currency: {
-                    "amount": f"{one.amount:f}",
-                    "asked_at": iso(one.asked_at),
-                    "doubted": one.doubted,
-                }
-                for currency, one in self.funds.balances(supplier, account).items()
-            },
-            "waiting": max(waiting - len(orders) - reserved, 0),
-            "due": ready + overdue + reserved,
-            "pages": lane.get("pages_off", "on") if self.ledger.limits[supplier].pages else None,
-            "pages_since": iso(lane.get("pages_since")),
-            "pages_note": lane.get("pages_note"),
+            **_budget(limits.calls_per_minute, spent),
+            "balances": self._balances(lane),
+            **self._backlog(lane, len(_orders(leased)), now),
+            "pages": known.get("pages_off", "on") if limits.pages else None,
+            "pages_since": iso(known.get("pages_since")),
+            "pages_note": known.get("pages_note"),
         }
+
+    def _balances(self, lane: Lane) -> dict[str, Any]:
+        return {
+            currency: {
+                "amount": f"{one.amount:f}",
+                "asked_at": iso(one.asked_at),
+                "doubted": one.doubted,
+            }
+            for currency, one in self.money.balances(lane).items()
+        }
+
+    def _backlog(self, lane: Lane, claimed: int, now: float) -> dict[str, int]:
+        """Orders by whether they are due. A reserved order is due; a claimed one is neither."""
+        index = self._key(lane, "due")
+        later = self.client.zcount(index, f"({now}", "+inf")
+        overdue = self.client.zcount(index, "-inf", now)
+        places = ("reserved", "dying")
+        rung = [member for place in places for member in self._current(lane, place, now)]
+        reserved = len(_orders(rung))
+        kinds = ("confirm", "ask", "recheck")
+        ready = sum(self._size(lane.supplier, "ready", lane.key, kind) for kind in kinds)
+        return {"waiting": max(later - claimed - reserved, 0), "due": ready + overdue + reserved}
+
+    def _current(self, lane: Lane, name: str, now: float) -> list[str]:
+        """Members whose reservation or lease has not ended."""
+        members: list[str] = self.client.zrangebyscore(self._key(lane, name), f"({now}", "+inf")
+        return members
+
+    def _key(self, lane: Lane, name: str) -> str:
+        return self.scripts.key(lane.supplier, name, lane.key)
 
     def _minimum_slack(self, now: float) -> float | None:
         """Seconds to the nearest last safe moment; below 0 for an order that is past it and not
@@ -252,3 +255,13 @@ class Views:
 
     def _size(self, room: str, name: str, *parts: str) -> int:
         return int(self.client.zcard(self.scripts.key(room, name, *parts)))
+
+
+def _budget(per_minute: int, spent: int) -> dict[str, int | None]:
+    left = max(per_minute - spent, 0) if per_minute else None
+    return {"calls_per_minute": per_minute, "calls_left": left}
+
+
+def _orders(members: list[str]) -> list[str]:
+    """The members that are orders; a lane call or a page begins with `|`."""
+    return [member for member in members if not member.startswith("|")]

@@ -5,7 +5,7 @@ from itertools import count
 
 from conftest import START
 
-from worker.rules.funds import Funds, Want, payable
+from worker.rules.money import Funds, Want, payable
 
 
 def want(order_id, amount="30", currency="EUR", at=None):
