@@ -10,7 +10,6 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$p"; break; }; done)
 
-STAMP := $(VENV)/.installed
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # The Procfile says `celery`, as it does in a container; here that is the one of this environment.
@@ -27,18 +26,40 @@ UPGRADE ?=
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
-setup: $(STAMP) ## prepare .venv from the lock file (nothing when it is up to date)
+# The environment grows in three steps, each with a stamp. The demo needs two of them.
+CREATED := $(VENV)/.created
+DEMO := $(VENV)/.demo
+DEV := $(VENV)/.dev
+LOCKED := --require-hashes --only-binary :all:
 
-$(STAMP): requirements-dev.txt pyproject.toml
+# A step says what it does and how many seconds it took: $(call step,what,command).
+step = @printf '%s ... ' "$(1)"; began=$$(date +%s); $(2) || { echo failed; exit 1; }; \
+	echo "$$(($$(date +%s) - began)) s"
+
+# uv is several times as fast as pip, but reads no pip.conf: where that names the index, pip installs.
+install = { $(BIN)/uv pip install -q --python $(BIN)/python $(1) 2>$(VENV)/uv.log || \
+	{ printf 'with pip, since uv failed (see $(VENV)/uv.log) ... '; $(PIP) install $(1); }; }
+from_lock = $(call step,installing the $$(grep -c == $(1)) packages of $(1),$(call install,$(LOCKED) -r $(1)))
+
+setup: $(DEV) ## prepare .venv from the lock files (only what is new)
+
+$(CREATED): requirements-uv.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...)" >&2; exit 1; }
-	@echo "Preparing $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -c '$(SUPPORTED)' || { echo "make: $(PYTHON) is not Python 3.11 to 3.13" >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.txt
-	@$(PIP) install --no-deps -e .
+	$(call step,creating $(VENV) with $$($(PYTHON) --version),\
+		{ test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV); } && $(PIP) install $(LOCKED) -r requirements-uv.txt)
 	@touch $@
 
-demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n ORDERS=n)
+$(DEMO): $(CREATED) requirements-demo.txt pyproject.toml
+	$(call from_lock,requirements-demo.txt)
+	$(call step,installing countersign itself,$(call install,--no-deps -e .))
+	@touch $@
+
+$(DEV): $(DEMO) requirements-dev.txt
+	$(call from_lock,requirements-dev.txt)
+	@touch $@
+
+demo: $(DEMO) ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n ORDERS=n)
 	@$(RUN) $(BIN)/python -m sandbox.demo --seed $(SEED) --orders $(ORDERS) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup ## every test (ARGS="-k name" for some)
@@ -75,14 +96,17 @@ lint: setup ## ruff: rules and format
 types: setup ## mypy
 	@$(BIN)/mypy
 
-lock: ## both lock files again, with hashes (UPGRADE=--upgrade for newer versions)
+lock: ## the lock files again, with hashes (UPGRADE=--upgrade for newer versions)
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" -qq install uv; \
-	for extra in "" dev; do \
-		"$$tools/bin/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-			--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(UPGRADE) \
-			$${extra:+--extra $$extra} --output-file requirements$${extra:+-$$extra}.txt; \
-	done
+	compile() { \
+		"$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(UPGRADE) "$$@"; \
+	}; \
+	compile pyproject.toml --extra dev --output-file requirements-dev.txt; \
+	compile pyproject.toml --extra demo --constraint requirements-dev.txt --output-file requirements-demo.txt; \
+	compile pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt; \
+	echo uv | compile - --output-file requirements-uv.txt
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info
