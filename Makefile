@@ -59,7 +59,7 @@ $(DEV): $(DEMO) requirements-dev.txt
 	$(call from_lock,requirements-dev.txt)
 	@touch $@
 
-demo: $(DEMO) ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n ORDERS=n)
+demo: $(DEMO) ## 200 paid orders over both suppliers (SEED=n ORDERS=n KEEP=1)
 	@$(RUN) $(BIN)/python -m sandbox.demo --seed $(SEED) --orders $(ORDERS) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup ## every test (ARGS="-k name" for some)
@@ -72,20 +72,20 @@ coverage: setup ## every branch of the policy, the operations and the ledger's P
 	@$(BIN)/coverage run -m pytest -q -m "not hypothesis" $(PROOF)
 	@$(BIN)/coverage report
 
-simulate: setup ## seeded runs on a virtual clock, and every (boundary, answer) pair (RUNS=n SEED=n JOBS=n)
+simulate: setup ## seeded runs on a virtual clock (RUNS=n SEED=n JOBS=n)
 	@$(RUN) $(BIN)/python -m tests.simulation --runs $(RUNS) --seed $(SEED) --jobs $(JOBS)
 
-mutants: setup ## plants deliberate faults, one at a time; the simulation must see each
+mutants: setup ## plants faults, one at a time: the simulation must see each
 	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS) --runs 300
 
-chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the books (SEED=n ARGS="--orders 500")
+chaos: setup ## kills, freezes and cuts processes (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)
 
-bench: setup ## every figure of benchmarks/README.md, in one table (ARGS="throughput --runs 1" for some)
+bench: setup ## the figures of benchmarks/README.md (ARGS="throughput --runs 1")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
-run: setup ## the Procfile, against whatever the environment or .env names (WORKERS=n)
+run: setup ## the Procfile with what the environment or .env names (WORKERS=n)
 	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \
 		start --concurrency worker=$(WORKERS),flower=1
 
@@ -96,7 +96,7 @@ lint: setup ## ruff: rules and format
 types: setup ## mypy
 	@$(BIN)/mypy
 
-lock: ## the lock files again, with hashes (UPGRADE=--upgrade for newer versions)
+lock: ## write the lock files (UPGRADE=--upgrade for newer versions)
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" -qq install uv; \
 	compile() { \

@@ -90,7 +90,8 @@ def _lanes(lanes: dict[str, Any]) -> Iterable[Text]:
 def show_kinds(judged: list[Judged]) -> None:
     """Prints the table of each supplier's kinds."""
     for supplier in SUPPLIERS:
-        console.print(kinds_table(supplier, judged))
+        console.print("", kinds_table(supplier, judged))
+    say("")
 
 
 def kinds_table(supplier: str, judged: list[Judged]) -> Table:
@@ -102,9 +103,9 @@ def kinds_table(supplier: str, judged: list[Judged]) -> Table:
         show_edge=False,
         header_style="bold",
     )
-    table.add_column("kind")
+    table.add_column("kind", min_width=max(len(kind.name) for kind in KINDS))
     table.add_column("sent", justify="right")
-    table.add_column("ended as")
+    table.add_column("ended as", min_width=max(len(kind.end) for kind in KINDS))
     table.add_column("agree")
     for kind in KINDS:
         if kind.supplier == supplier:
