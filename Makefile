@@ -37,7 +37,8 @@ step = @printf '%s ... ' "$(1)"; began=$$(date +%s); $(2) || { echo failed; exit
 	echo "$$(($$(date +%s) - began)) s"
 
 # uv is several times as fast as pip, but reads no pip.conf: where that names the index, pip installs.
-install = { $(BIN)/uv pip install -q --python $(BIN)/python $(1) 2>$(VENV)/uv.log || \
+# Compiled once here: else each of the demo's processes would compile the same modules as it starts.
+install = { $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) 2>$(VENV)/uv.log || \
 	{ printf 'with pip, since uv failed (see $(VENV)/uv.log) ... '; $(PIP) install $(1); }; }
 from_lock = $(call step,installing the $$(grep -c == $(1)) packages of $(1),$(call install,$(LOCKED) -r $(1)))
 
