@@ -65,7 +65,7 @@ class State:
     def within_budget(self, key: str, limit: int, now: float) -> bool:
         """Whether the call is within the budget, which it then counts against.
 
-        Refused calls do not count, or a client that keeps asking would be refused for ever.
+        Refused calls do not count, or a client that keeps asking would never be let in.
         """
         recent = [at for at in self.budget.get(key, []) if at > now - 60] if limit else []
         self.budget[key] = recent
