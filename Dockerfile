@@ -1,5 +1,5 @@
 # One image runs the worker, Flower and the commands: `docker build .`
-# The stand-in suppliers need the development requirements, so they have a stage of their own: `--target sandbox`.
+# The stand-in suppliers need the requirements of the demo, so they have a stage of their own: `--target sandbox`.
 
 FROM python:3.13.13-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -7,8 +7,8 @@ RUN useradd --system --uid 10001 --no-create-home countersign
 WORKDIR /app
 
 FROM base AS sandbox
-COPY requirements-dev.txt ./
-RUN pip install --require-hashes --only-binary :all: -r requirements-dev.txt
+COPY requirements-demo.txt ./
+RUN pip install --require-hashes --only-binary :all: -r requirements-demo.txt
 COPY sandbox ./sandbox
 USER countersign
 STOPSIGNAL SIGTERM

@@ -10,7 +10,6 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && { echo "$$p"; break; }; done)
 
-STAMP := $(VENV)/.installed
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # The Procfile says `celery`, as it does in a container; here that is the one of this environment.
@@ -27,18 +26,41 @@ UPGRADE ?=
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
-setup: $(STAMP) ## prepare .venv from the lock file (nothing when it is up to date)
+# The environment grows in three steps, each with a stamp. The demo needs two of them.
+CREATED := $(VENV)/.created
+DEMO := $(VENV)/.demo
+DEV := $(VENV)/.dev
+LOCKED := --require-hashes --only-binary :all:
 
-$(STAMP): requirements-dev.txt pyproject.toml
+# A step says what it does and how many seconds it took: $(call step,what,command).
+step = @printf '%s ... ' "$(1)"; began=$$(date +%s); $(2) || { echo failed; exit 1; }; \
+	echo "$$(($$(date +%s) - began)) s"
+
+# uv is several times as fast as pip, but reads no pip.conf: where that names the index, pip installs.
+# Compiled once here: else each of the demo's processes would compile the same modules as it starts.
+install = { $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(1) 2>$(VENV)/uv.log || \
+	{ printf 'with pip, since uv failed (see $(VENV)/uv.log) ... '; $(PIP) install $(1); }; }
+from_lock = $(call step,installing the $$(grep -c == $(1)) packages of $(1),$(call install,$(LOCKED) -r $(1)))
+
+setup: $(DEV) ## prepare .venv from the lock files (only what is new)
+
+$(CREATED): requirements-uv.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed (set PYTHON=...)" >&2; exit 1; }
-	@echo "Preparing $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -c '$(SUPPORTED)' || { echo "make: $(PYTHON) is not Python 3.11 to 3.13" >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.txt
-	@$(PIP) install --no-deps -e .
+	$(call step,creating $(VENV) with $$($(PYTHON) --version),\
+		{ test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV); } && $(PIP) install $(LOCKED) -r requirements-uv.txt)
 	@touch $@
 
-demo: setup ## about 200 paid orders over both suppliers, judged (KEEP=1 SEED=n ORDERS=n)
+$(DEMO): $(CREATED) requirements-demo.txt pyproject.toml
+	$(call from_lock,requirements-demo.txt)
+	$(call step,installing countersign itself,$(call install,--no-deps -e .))
+	@touch $@
+
+$(DEV): $(DEMO) requirements-dev.txt
+	$(call from_lock,requirements-dev.txt)
+	@touch $@
+
+demo: $(DEMO) ## 200 paid orders over both suppliers (SEED=n ORDERS=n KEEP=1)
 	@$(RUN) $(BIN)/python -m sandbox.demo --seed $(SEED) --orders $(ORDERS) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: setup ## every test (ARGS="-k name" for some)
@@ -62,20 +84,20 @@ coverage: setup ## branches of the Python (rules, ledger: all), lines of the Lua
 	@$(BIN)/coverage report --include='$(WHOLE)' --fail-under=100
 	@$(BIN)/coverage report --include='$(NEARLY)' --fail-under=95
 
-simulate: setup ## seeded runs on a virtual clock, and every (boundary, answer) pair (RUNS=n SEED=n JOBS=n)
+simulate: setup ## seeded runs on a virtual clock (RUNS=n SEED=n JOBS=n)
 	@$(RUN) $(BIN)/python -m tests.simulation --runs $(RUNS) --seed $(SEED) --jobs $(JOBS)
 
-mutants: setup ## plants deliberate faults, one at a time; the simulation must see each
+mutants: setup ## plants faults, one at a time: the simulation must see each
 	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS) --runs 300
 
-chaos: setup ## real processes, killed, frozen, cut and restarted; judged by the books (SEED=n ARGS="--orders 500")
+chaos: setup ## kills, freezes and cuts processes (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)
 
-bench: setup ## every figure of benchmarks/README.md, in one table (ARGS="throughput --runs 1" for some)
+bench: setup ## the figures of benchmarks/README.md (ARGS="throughput --runs 1")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # Honcho kills what has not ended after five seconds; a supplier call may take 50, and a killed one has to be asked about.
-run: setup ## the Procfile, against whatever the environment or .env names (WORKERS=n)
+run: setup ## the Procfile with what the environment or .env names (WORKERS=n)
 	@$(RUN) $(BIN)/python -c 'import honcho.manager as m, honcho.command as c; m.KILL_WAIT = 75; c.main()' \
 		start --concurrency worker=$(WORKERS),flower=1
 
@@ -87,14 +109,17 @@ lint: setup ## ruff: rules and format; luacheck, where it is installed
 types: setup ## mypy
 	@$(BIN)/mypy
 
-lock: ## both lock files again, with hashes (UPGRADE=--upgrade for newer versions)
+lock: ## write the lock files (UPGRADE=--upgrade for newer versions)
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" -qq install uv; \
-	for extra in "" dev; do \
-		"$$tools/bin/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-			--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(UPGRADE) \
-			$${extra:+--extra $$extra} --output-file requirements$${extra:+-$$extra}.txt; \
-	done
+	compile() { \
+		"$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(UPGRADE) "$$@"; \
+	}; \
+	compile pyproject.toml --extra dev --output-file requirements-dev.txt; \
+	compile pyproject.toml --extra demo --constraint requirements-dev.txt --output-file requirements-demo.txt; \
+	compile pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt; \
+	echo uv | compile - --output-file requirements-uv.txt
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _switch(text: str) -> tuple[str, str, Any]:
-    """`relograde.hold_seconds=2`; what is no JSON is a string, so that quotes can be left out."""
+    """Reads `relograde.hold_seconds=2`; a value that is no JSON is a string, without quotes."""
     path, _, value = text.partition("=")
     supplier, _, name = path.partition(".")
     if supplier not in ("relograde", "logitrail") or not name:
@@ -80,8 +80,9 @@ def _greeting(where: Address) -> str:
 
     hosts = ",".join(f"{base(name)}/{name}/2015-01-01" for name in ("logitrail-1", "logitrail-2"))
     return (
-        f"RELOGRADE_URL={base('relograde')}/relograde\nLOGITRAIL_URLS={hosts}\nadmin: "
-        f"{base('admin')}/_sandbox"
+        f"RELOGRADE_URL={base('relograde')}/relograde\n"
+        f"LOGITRAIL_URLS={hosts}\n"
+        f"admin: {base('admin')}/_sandbox"
     )
 
 

@@ -29,15 +29,13 @@ STATUSES = {
         "deleted",
     ),
 }
-BATCH = 500  # orders made between two looks at the other connections
+BATCH = 500  # orders made before the event loop serves other connections
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
 async def loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The books hold whole orders, so they are for this machine even when the suppliers' routes
-    listen wider.
-    """
+    """Refuses the admin routes to other machines, even when the suppliers' routes listen wider."""
     if not request.path.startswith("/_sandbox"):
         return await handler(request)
     if not ip_address(request.remote or "0.0.0.0").is_loopback:
@@ -59,9 +57,7 @@ async def _make(request: web.Request) -> web.Response:
 
 
 async def _described(state: State, wanted: list[Any]) -> list[books.Order]:
-    """All of them before the first is opened: one bad line in a thousand must not leave half a
-    thousand orders.
-    """
+    """Makes all orders before any is opened: one bad description must leave none behind."""
     orders = []
     for number, one in enumerate(wanted):
         orders.append(make(state, _an_object(one)))
@@ -102,7 +98,7 @@ def _settings(state: State) -> dict[str, Any]:
 
 
 async def _top_up(request: web.Request) -> web.Response:
-    """Money comes in: added to what is there, whatever confirms take from it at the same time."""
+    """Adds money to the balance, and does not set it: confirms may spend at the same time."""
     balance = request.app[STATE].relograde.balance
     for currency, amount in balance_of(_an_object(await request.json())).items():
         balance[currency] = balance.get(currency, Decimal(0)) + amount
@@ -118,10 +114,7 @@ async def _one(request: web.Request) -> web.Response:
 
 
 async def _move(request: web.Request) -> web.Response:
-    """Somebody else changes the order: the portal, the supplier's staff, another worker.
-
-    Counts as no effect.
-    """
+    """Moves the order as the portal or the supplier's staff would; this counts as no effect."""
     order, state = _order(request), request.app[STATE]
     to = _an_object(await request.json()).get("to")
     if to not in STATUSES[order.supplier]:

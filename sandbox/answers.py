@@ -1,6 +1,4 @@
-"""What a confirm can be answered with, apart from the order itself: the suppliers' error tables as
-data.
-"""
+"""Answers to a confirm apart from the order itself: the suppliers' error tables as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +11,7 @@ HTML = (
 
 @dataclass(frozen=True)
 class Answer:
-    """`clean`: the client can know from it what became of its call (`suppliers.md` 3.1: not
-    *ambiguous*).
-    """
+    """An HTTP answer; `clean` when the client can know from it whether its call took effect."""
 
     status: int
     body: bytes = b""
@@ -34,10 +30,8 @@ RELOGRADE_ERRORS: Mapping[str, tuple[int, str]] = {
     "multiple_order_lines": (400, "MULTIPLE_ORDER_LINES"),
     "not_found": (404, "order not found"),
     "cannot_confirm": (400, "this order can not be confirmed"),
-    "cannot_cancel": (
-        400,
-        "this order can not be cancelled",
-    ),  # our wording: the table of cancel is not known
+    # Our wording: the error table of cancel is not known.
+    "cannot_cancel": (400, "this order can not be cancelled"),
     "expired": (400, "this order has expired, orders need confirmation within 24 hours"),
     "company_not_verified": (400, "company not verified"),
     "offer_unavailable": (422, "some offers not available: {product}"),
@@ -67,7 +61,7 @@ LOGITRAIL_ERRORS: Mapping[str, tuple[int, str]] = {
     "unknown_error": (500, "unknown"),
 }
 
-# Errors after which the client has to ask: they promise nothing about the effect.
+# Errors that promise nothing about the effect: the client has to ask.
 UNCLEAR = frozenset(
     {"cannot_confirm", "server_error", "unknown_error", "conflict", "order_not_passive"}
 )

@@ -1,7 +1,4 @@
-"""Builds the application and serves it until it is told to stop.
-
-A thread of its own for tests is in `server.py`.
-"""
+"""Builds the application and serves it; `server.py` does so on a thread, for tests."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,13 +10,13 @@ from sandbox import admin, logitrail, relograde
 from sandbox.doors import NAMES, Door
 from sandbox.state import STATE, State
 
-SHUTDOWN_SECONDS = 0.2  # held answers are not waited for: whoever stops a sandbox is done with it
+SHUTDOWN_SECONDS = 0.2  # a stop does not wait for held answers
 BULK_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Address:
-    """`doors` are further ports, each for one supplier, that close when it refuses."""
+    """Where to listen; each port in `doors` is one supplier's and closes when it refuses."""
 
     host: str
     port: int
@@ -37,7 +34,7 @@ def build_app(state: State) -> web.Application:
 async def serve(
     state: State, where: Address, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
-    """Listens until `stop`, and says when it does."""
+    """Listens until `stop` is set; calls `ready` when the ports are open."""
     # A client that hangs up must not cancel what its call has begun.
     runner = web.AppRunner(
         build_app(state),

@@ -1,9 +1,8 @@
-"""How an order can behave: closed tables, one row a behaviour. What a row means is in
-`confirming.py`.
+"""The behaviours of orders: closed tables, one row a behaviour, which `confirming.py` carries out.
 
-A behaviour is chosen when its order is made. `first` is what the first `params.times` confirm calls
-meet (null: all of them), `then` what later ones meet. Once a call took effect the supplier's own
-status gate answers, whatever the row says.
+An order gets its behaviour when it is made. The first `params.times` confirm calls (null: all of
+them) meet `first`, later ones `then`. After a call took effect the supplier's own status gate
+answers, whatever the row says.
 """
 
 import random
@@ -34,7 +33,7 @@ class Behaviour:
 
 
 def refusal(answer: str, times: int | None = 1, **more: Any) -> Behaviour:
-    """No effect for the first `times` calls, then as any other order."""
+    """No effect for the first `times` calls (None: for all), then an order like any other."""
     weight = more.pop("weight", 0)
     return Behaviour(
         first=Turn(answer, effect=False), params={"times": times, **more}, weight=weight
@@ -125,9 +124,7 @@ TABLES: Mapping[str, Mapping[str, Behaviour]] = {"relograde": RELOGRADE, "logitr
 
 
 def named(supplier: str, name: str, rng: random.Random) -> str:
-    """The name itself, or for `mix` a weighted pick; ValueError with all the names when there is
-    none such.
-    """
+    """The name itself, or for `mix` a weighted pick; ValueError for an unknown name."""
     table = TABLES[supplier]
     if name == "mix":
         return rng.choices(list(table), [row.weight for row in table.values()])[0]
@@ -139,7 +136,7 @@ def named(supplier: str, name: str, rng: random.Random) -> str:
 def params_of(
     row: Behaviour, defaults: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The row's params, under the supplier's defaults, under the order's own."""
+    """The params of one order: the row's, overridden by the supplier's, then by the order's."""
     known = {**COMMON_PARAMS, **row.params}
     if unknown := set(wanted) - set(known):
         raise ValueError(
@@ -149,9 +146,7 @@ def params_of(
 
 
 def turn_for(row: Behaviour, params: Mapping[str, Any], calls_before: int, age: float) -> Turn:
-    """Which turn the next confirm meets; `age` is in seconds since the order was made in the
-    sandbox.
-    """
+    """The turn that the next confirm meets; `age`: seconds since the sandbox made the order."""
     for_seconds = params.get("for_seconds")
     if for_seconds is not None and age >= for_seconds:
         return row.then

@@ -1,7 +1,7 @@
-"""The suppliers' own books: what was called, when, what took effect. They judge the worker.
+"""The suppliers' own books: each call, its time, its effect. They judge the worker.
 
-An effect is booked in `take_effect` and nowhere else. Everything runs on one event loop and no
-method here awaits, so nothing can come between a look and a note.
+Only `take_effect` books an effect. Everything runs on one event loop and no method here awaits, so
+nothing comes between reading the books and writing them.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def _gone() -> bool:
 
 @dataclass
 class Call:
-    """One HTTP call; `clean` means that the client can know from the answer what became of it."""
+    """One HTTP call; `clean` when the client can know from the answer whether it took effect."""
 
     kind: str
     at: float
@@ -31,9 +31,7 @@ class Call:
     working: bool = False
 
     def in_progress(self) -> bool:
-        """Its effect is still to come, or its client still waits: a client that left does not stop
-        the supplier.
-        """
+        """Whether the supplier still works on it or the client still waits for the answer."""
         return self.working or (self.answered_at is None and self.connected())
 
     def end(self, at: float, status: int | str, clean: bool) -> None:
@@ -93,7 +91,7 @@ class Order:
         return [call for call in self.calls if call.kind in kinds]
 
     def in_doubt(self) -> bool:
-        """A confirm got no clean answer, and no read that came in after it has been answered."""
+        """Whether a confirm got no clean answer, and no read after it got one."""
         doubtful = [call.at for call in self.of_kind("confirm") if not call.clean]
         asked = [call.at for call in self.of_kind("find", "list") if call.clean]
         return bool(doubtful) and (not asked or max(asked) < max(doubtful))
@@ -115,7 +113,7 @@ class Books:
         return self.orders.get((supplier, order_id))
 
     def begin(self, call: Call, order: Order | None, deadline: float | None) -> None:
-        """Books a call as it arrives, before anything is decided about it."""
+        """Books a call as it arrives, before the supplier decides about it."""
         self.calls_per_key.setdefault(call.key, []).append(call.at)
         kinds = self.kinds_per_key.setdefault(call.key, {})
         kinds[call.kind] = kinds.get(call.kind, 0) + 1
@@ -129,9 +127,7 @@ class Books:
         order.calls.append(call)
 
     def take_effect(self, order: Order, call: Call) -> bool:
-        """The one place where an effect is counted; false for a second one, which is the disaster
-        to look for.
-        """
+        """Counts an effect; false for a second one, the disaster that these books are for."""
         order.effects += 1
         call.effect, call.working = True, False
         return order.effects == 1

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 
 def epoch(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time; ValueError when it has no offset, since a guess would
-    move a deadline.
+    """Seconds since 1970 of an ISO 8601 time.
+
+    ValueError when it has no offset: a guess would move a deadline.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -14,8 +15,6 @@ def epoch(text: str) -> float:
 
 
 def iso(at: float, millis: bool = True) -> str:
-    """`2025-04-14T08:05:34.000Z` as in the documentation up to 1.02, or without millis as in
-    1.03.
-    """
+    """`2025-04-14T08:05:34.000Z` as documented up to 1.02, or without millis as in 1.03."""
     moment = datetime.fromtimestamp(at, UTC)
     return moment.isoformat(timespec="milliseconds" if millis else "seconds").replace("+00:00", "Z")

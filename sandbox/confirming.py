@@ -1,9 +1,9 @@
-"""What a confirm call does, for both suppliers: refuse, hold, take effect once, answer.
+"""A confirm call at either supplier: refuse, wait, take effect once, answer.
 
-Between the status gate and the effect lies the hold. A find in that time still shows the old
-status, and (unless the switch `atomic_gate` says otherwise) a second confirm passes the gate too
-and takes effect again. Nobody outside knows whether the real gates are atomic, so the sandbox
-assumes the worst and lets the books show what it would have cost.
+The supplier waits `hold_seconds` between its status gate and the effect. A find in that time still
+shows the old status, and a second confirm passes the gate too and takes effect again, unless the
+switch `atomic_gate` is on. Whether the real gates are atomic is unknown, so the sandbox assumes the
+worst and its books show the cost.
 """
 
 import asyncio
@@ -19,9 +19,7 @@ from sandbox.visits import Visit
 
 @dataclass(frozen=True)
 class Rules:
-    """One supplier's part: why a confirm is refused, what an accepted one does, how an answer
-    reads.
-    """
+    """One supplier's part: the reason of a refusal, the effect of a confirm, the answer's text."""
 
     refuse: Callable[[Visit], str | None]
     accept: Callable[[Visit], None]
@@ -39,7 +37,7 @@ async def confirm(visit: Visit, rules: Rules) -> Reply:
 
 
 def gate_is_taken(visit: Visit) -> bool:
-    """Only with an atomic gate does a confirm that is being worked on keep others out."""
+    """Whether another confirm is at work behind an atomic gate, which then lets no other in."""
     others = (call for call in visit.known.of_kind("confirm", "resolve") if call is not visit.call)
     return visit.state.switches(visit.supplier).atomic_gate and any(call.working for call in others)
 

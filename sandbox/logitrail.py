@@ -1,6 +1,4 @@
-"""Logitrail's routes, the 2015-01-01 generation, under /logitrail-1/ and /logitrail-2/: two hosts,
-one state.
-"""
+"""Logitrail's routes of 2015-01-01, under /logitrail-1/ and /logitrail-2/: two hosts, one state."""
 
 import json
 from decimal import Decimal
@@ -36,7 +34,7 @@ ENTRANCE = Entrance("logitrail", _key_label, error, "access_denied")
 
 
 async def _confirm(visit: Visit) -> Reply:
-    """The body is applied only when the confirm is accepted; that much is sure."""
+    """Confirms; the body is applied only when the confirm is accepted."""
     body = await _body(visit)
     if body is None or not _products_are_named(body):
         return Reply(error(visit, "not_found" if invisible(visit) else "invalid_body"))
@@ -47,7 +45,7 @@ async def _confirm(visit: Visit) -> Reply:
 
 
 async def _body(visit: Visit) -> dict[str, Any] | None:
-    """An empty body is an empty order; None is what cannot be read as one."""
+    """The order in the body, empty for an empty body; None when it is no JSON object."""
     try:
         body = json.loads(await visit.request.read() or b"{}")
     except ValueError:
@@ -78,9 +76,7 @@ async def _create(visit: Visit) -> Reply:
 
 
 async def _update(visit: Visit) -> Reply:
-    """A `status` member that asks for confirmation confirms: the third way for an order to stop
-    being passive.
-    """
+    """Changes the order; a `status` member of `confirmed` also confirms it."""
     body = await _body(visit)
     if invisible(visit):
         return Reply(error(visit, "not_found"))
@@ -95,8 +91,9 @@ async def _update(visit: Visit) -> Reply:
 
 
 async def _delete(visit: Visit) -> Reply:
-    """Before confirmation `deleted`, afterwards `cancelled`; either way confirm then says
-    `order_not_passive`.
+    """Deletes the order: `deleted` before its confirmation, `cancelled` after it.
+
+    Either way a later confirm is answered `order_not_passive`.
     """
     if invisible(visit):
         return Reply(error(visit, "not_found"))
@@ -108,7 +105,7 @@ async def _delete(visit: Visit) -> Reply:
 
 
 async def _no_such_method(visit: Visit) -> Reply:
-    """Among them GET of one order, which the documentation does not have."""
+    """Refuses methods that the documentation does not have, GET of one order among them."""
     return Reply(error(visit, "method_not_allowed"))
 
 

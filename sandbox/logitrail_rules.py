@@ -1,8 +1,7 @@
-"""Logitrail's part of a confirm: the status gate, what acceptance does, how its answers and errors
-read.
-"""
+"""Logitrail's part of a confirm: the status gate, the effect, the texts of answers and errors."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sandbox.answers import BROKEN_PAGE, LOGITRAIL_ERRORS, UNCLEAR, Answer
@@ -10,24 +9,19 @@ from sandbox.confirming import Rules, gate_is_taken
 from sandbox.endings import new_order_id
 from sandbox.exact_json import with_escaped_slashes
 from sandbox.making import new_tracking_code
+from sandbox.switches import retry_after
 from sandbox.visits import Visit
 from sandbox.webhooks import announce, tracking
 
 
 def error(visit: Visit, name: str, status: int | None = None) -> Answer:
-    """JSON with `code` and `message`; whether the real one also says `success` is not known, so it
-    does not.
-    """
+    """JSON with `code` and `message`; unknown is whether the real one also has `success`."""
     switches = visit.state.logitrail
     usual, code = LOGITRAIL_ERRORS[name]
     usual = switches.not_passive_status if name == "order_not_passive" else usual
-    headers = (
-        {"Retry-After": str(switches.retry_after)}
-        if name == "rate_limited" and switches.retry_after
-        else {}
-    )
+    headers = retry_after(switches) if name == "rate_limited" else {}
     answer = json_answer({"code": code, "message": name.replace("_", " ")}, status or usual)
-    return Answer(answer.status, answer.body, headers=headers, clean=name not in UNCLEAR)
+    return replace(answer, headers=headers, clean=name not in UNCLEAR)
 
 
 def json_answer(value: Any, status: int = 200, clean: bool = True) -> Answer:

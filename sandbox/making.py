@@ -1,6 +1,4 @@
-"""Makes orders: for the admin routes with a behaviour, for the suppliers' own create calls with the
-default one.
-"""
+"""Makes orders, for the admin routes and for the suppliers' own create calls."""
 
 import secrets
 from collections.abc import Mapping
@@ -17,22 +15,25 @@ SLUG = "rewarble-ww-eur-5"
 PRICE = Decimal("4.96")
 FIELDS = frozenset(
     {
-        "supplier",
-        "behaviour",
-        "order_id",
-        "created_at",
+        "account_key",
         "age_seconds",
-        "lines",
         "amount",
+        "behaviour",
+        "created_at",
         "currency",
+        "lines",
+        "order_id",
+        "params",
+        "reference",
+        "supplier",
     }
-    | {"account_key", "params", "reference"}
 )
 
 
 def make(state: State, wanted: Mapping[str, Any]) -> Order:
-    """An order as POST /_sandbox/orders describes it, not yet in the books; ValueError says what is
-    wrong with it.
+    """An order as POST /_sandbox/orders describes it, not yet in the books.
+
+    ValueError names the fault of a description that cannot be met.
     """
     if unknown := set(wanted) - FIELDS:
         raise ValueError(
@@ -43,18 +44,18 @@ def make(state: State, wanted: Mapping[str, Any]) -> Order:
         raise ValueError(f"supplier is one of {', '.join(TABLES)}")
     lines = int(wanted.get("lines") or 2)
     amount = _amount(wanted.get("amount"), PRICE * lines)
-    items = (
-        [Item(SLUG, _single(amount, lines), [new_line() for _ in range(lines)])]
-        if supplier == "relograde"
-        else []
-    )
+    items = _items(amount, lines) if supplier == "relograde" else []
     return _order(state, supplier, wanted, amount, items)
+
+
+def _items(amount: Decimal, lines: int) -> list[Item]:
+    return [Item(SLUG, _single(amount, lines), [new_line() for _ in range(lines)])]
 
 
 def make_through_api(
     state: State, supplier: str, key: str, amount: Decimal, currency: str, **more: Any
 ) -> Order:
-    """An order made by the shop with the supplier's own create call."""
+    """An order of the default behaviour, as the supplier's own create call makes it."""
     behaviour = state.switches(supplier).create_behaviour
     wanted = {"behaviour": behaviour, "currency": currency, "account_key": key}
     order = _order(state, supplier, wanted, amount, more.get("items", []))
@@ -69,14 +70,13 @@ def _order(
     name = named(supplier, wanted.get("behaviour", "mix"), state.dice)
     row = TABLES[supplier][name]
     params = params_of(row, state.switches(supplier).defaults, wanted.get("params") or {})
-    if params["ending"] is not None and (
-        supplier != "relograde" or params["ending"] not in ENDINGS
-    ):
+    endings = (None, *ENDINGS) if supplier == "relograde" else (None,)
+    if params["ending"] not in endings:
         raise ValueError(f"ending is one of {', '.join(ENDINGS)}, at Relograde only")
+    new_id = new_trx if supplier == "relograde" else new_order_id
     return Order(
         supplier=supplier,
-        order_id=wanted.get("order_id")
-        or (new_trx() if supplier == "relograde" else new_order_id()),
+        order_id=wanted.get("order_id") or new_id(),
         behaviour=name,
         params=params,
         created_at=_created_at(state, wanted, name),
@@ -102,7 +102,7 @@ def _first_status(supplier: str, row: Behaviour, params: Mapping[str, Any]) -> s
 
 
 def _created_at(state: State, wanted: Mapping[str, Any], behaviour: str) -> float:
-    """To the millisecond, since that is what the supplier shows."""
+    """Cut to the millisecond, the precision that the supplier shows."""
     if wanted.get("created_at"):
         return epoch(wanted["created_at"])
     age = wanted.get("age_seconds")
@@ -125,11 +125,13 @@ def _single(amount: Decimal, lines: int) -> Decimal:
 
 
 def _key(state: State, supplier: str, wanted: str | None) -> str:
-    """A key or its label; the first key without one."""
+    """The label of a key, which is given as key or label; the first key for None."""
     if supplier == "logitrail":
         return "merchant"
     labels = [state.key_label(key) for key in state.relograde_keys]
-    label = labels[0] if wanted is None else wanted if wanted in labels else state.key_label(wanted)
+    if wanted is None:
+        return labels[0]
+    label = wanted if wanted in labels else state.key_label(wanted)
     if label not in labels:
         raise ValueError(f"account_key is one of {', '.join(labels)}, or the key itself")
     return label

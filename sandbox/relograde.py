@@ -13,7 +13,7 @@ from sandbox.endings import new_line
 from sandbox.exact_json import dumps
 from sandbox.making import make_through_api
 from sandbox.relograde_rules import CONFIRM, ENCODING, RESOLVE, error, invisible, order_answer
-from sandbox.relograde_wire import face_value_of, order_json
+from sandbox.relograde_wire import cased, face_value_of, order_json
 from sandbox.state import State
 from sandbox.switches import RelogradeSwitches
 from sandbox.visits import Entrance, Visit, route
@@ -51,9 +51,9 @@ async def _find(visit: Visit) -> Reply:
 
 
 async def _cancel(visit: Visit) -> Reply:
-    """Unconfirmed: deleted, 204.
+    """Cancels the order: an unconfirmed one is deleted, with 204.
 
-    Confirmed: the answer still shows its open lines, which are settled afterwards.
+    For a confirmed one the answer still shows its open lines, which are cancelled after it.
     """
     if invisible(visit):
         return Reply(error(visit, "not_found"))
@@ -100,9 +100,7 @@ def _listed(order: Order, key: str) -> bool:
 
 
 def _window(request: web.Request) -> tuple[int, int, int]:
-    """(page, limit, first index) from page+limit or limit+offset; both were seen in public
-    clients.
-    """
+    """(page, limit, first index) from page+limit or limit+offset: public clients send both."""
     limit = min(max(_number(request, "limit", DEFAULT_LIMIT), 1), MAX_LIMIT)
     if "offset" in request.query:
         start = max(_number(request, "offset", 0), 0)
@@ -119,21 +117,13 @@ def _number(request: web.Request, name: str, default: int) -> int:
 async def _accounts(visit: Visit) -> Reply:
     wanted = visit.request.query.get("currency", "").upper()
     balance = visit.state.relograde.balance.items()
-    rows = [(currency, amount) for currency, amount in balance if wanted in ("", currency)]
-    lower = visit.state.relograde.currency_case == "lower"
-    return Reply(
-        _json(
-            200,
-            [
-                _account(currency.lower() if lower else currency, amount)
-                for currency, amount in rows
-            ],
-        )
-    )
-
-
-def _account(currency: str, amount: Decimal) -> dict[str, Any]:
-    return {"currency": currency, "state": "sandbox", "totalAmount": amount}
+    switches = visit.state.relograde
+    accounts = [
+        {"currency": cased(currency, switches), "state": "sandbox", "totalAmount": amount}
+        for currency, amount in balance
+        if wanted in ("", currency)
+    ]
+    return Reply(_json(200, accounts))
 
 
 async def _create(visit: Visit) -> Reply:
@@ -160,9 +150,8 @@ def _item(body: dict[str, Any]) -> Item:
     if amount < 1:
         raise ValueError("an item needs lines")
     face_value = Decimal(str(body.get("faceValue") or face_value_of(slug)))
-    return Item(
-        slug, (face_value * DISCOUNT).quantize(Decimal("0.01")), [new_line() for _ in range(amount)]
-    )
+    price = (face_value * DISCOUNT).quantize(Decimal("0.01"))
+    return Item(slug, price, [new_line() for _ in range(amount)])
 
 
 def _json(status: int, value: Any) -> Answer:

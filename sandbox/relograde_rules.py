@@ -1,6 +1,4 @@
-"""Relograde's part of a confirm: its gates in their order, what acceptance does, how its errors
-read.
-"""
+"""Relograde's part of a confirm: the gates in their order, the effect, the texts of errors."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,6 +12,7 @@ from sandbox.confirming import Rules, gate_is_taken
 from sandbox.endings import ENDINGS, Ending, at_once, ending_of, later, new_trx
 from sandbox.exact_json import dumps
 from sandbox.relograde_wire import order_json, product_name
+from sandbox.switches import retry_after
 from sandbox.visits import Visit
 from sandbox.webhooks import announce
 
@@ -25,17 +24,14 @@ def error(visit: Visit, name: str, status: int | None = None) -> Answer:
     switches = visit.state.relograde
     usual, message = RELOGRADE_ERRORS[name]
     text = message.format(product=_products(visit.order)) if visit.order else message
-    headers = (
-        {"Retry-After": str(switches.retry_after)}
-        if name == "rate_limited" and switches.retry_after
-        else {}
+    as_text = switches.errors_as == "text"
+    return Answer(
+        status=status or usual,
+        body=(text if as_text else dumps({"message": text})).encode(ENCODING),
+        content_type="text/plain" if as_text else "application/json",
+        headers=retry_after(switches) if name == "rate_limited" else {},
+        clean=name not in UNCLEAR,
     )
-    body, kind = (
-        (text, "text/plain")
-        if switches.errors_as == "text"
-        else (dumps({"message": text}), "application/json")
-    )
-    return Answer(status or usual, body.encode(ENCODING), kind, headers, clean=name not in UNCLEAR)
 
 
 def _products(order: Order) -> str:
@@ -43,9 +39,7 @@ def _products(order: Order) -> str:
 
 
 def invisible(visit: Visit) -> bool:
-    """No such order, or deleted, or another key's: all three are a 404, so that nobody can probe
-    for orders.
-    """
+    """Whether the answer is 404: no such order, a deleted one, or one of another key."""
     order = visit.order
     return order is None or order.hidden or order.status == "deleted" or order.key != visit.call.key
 
@@ -84,13 +78,13 @@ def accept(visit: Visit) -> None:
 
 
 def _accept_resolve(visit: Visit) -> None:
-    """Delivered now or not at all."""
+    """Resolves: the order is delivered now or cancelled."""
     wanted = ending_of(visit.known, TABLES["relograde"][visit.known.behaviour].ending)
     _accept(visit, wanted if wanted.at_once == "finished" else ENDINGS["cancelled"])
 
 
 def _accept(visit: Visit, ending: Ending) -> None:
-    """The money goes even for a second effect: that is what makes it a disaster."""
+    """Takes the money, also for a second effect: that is the disaster."""
     order, balance = visit.known, visit.state.relograde.balance
     balance[order.currency] = balance.get(order.currency, Decimal(0)) - order.amount
     if not visit.state.books.take_effect(order, visit.call):

@@ -1,6 +1,4 @@
-"""A Relograde order as JSON: the field order and the number formats of the documented example
-answers.
-"""
+"""A Relograde order as JSON, with the field order and number formats of the documented examples."""
 
 import json
 from collections.abc import Mapping
@@ -17,10 +15,8 @@ YEAR_SECONDS = 365 * 86400
 
 
 def order_json(order: Order, switches: RelogradeSwitches, with_tokens: bool) -> dict[str, Any]:
-    """`with_tokens` for find and find-all: the confirm examples have no token, the find examples
-    do.
-    """
-    currency = _cased(order.currency, switches)
+    """The order's JSON: the documented examples of find have tokens, those of confirm have none."""
+    currency = cased(order.currency, switches)
     header: dict[str, Any] = {
         "trx": order.order_id,
         "priceCurrency": currency,
@@ -46,7 +42,7 @@ def order_json(order: Order, switches: RelogradeSwitches, with_tokens: bool) -> 
 def _item(
     order: Order, item: Item, switches: RelogradeSwitches, with_tokens: bool
 ) -> dict[str, Any]:
-    currency, total = _cased(order.currency, switches), _cents(item.price * len(item.lines))
+    currency, total = cased(order.currency, switches), _cents(item.price * len(item.lines))
     face_value = face_value_of(item.slug)
     return {
         "product": product_json(item.slug, currency),
@@ -97,21 +93,21 @@ def product_json(slug: str, currency: str) -> dict[str, Any]:
 def product_name(slug: str) -> str:
     """`rewarble 5 EUR WW` for `rewarble-ww-eur-5`; any other slug is its own name."""
     parts = slug.split("-")
-    return (
-        f"{parts[0]} {parts[3]} {parts[2].upper()} {parts[1].upper()}" if len(parts) == 4 else slug
-    )
+    if len(parts) != 4:
+        return slug
+    brand, region, currency, value = parts
+    return f"{brand} {value} {currency.upper()} {region.upper()}"
 
 
 def _line(
     order: Order, item: Item, line: Line, switches: RelogradeSwitches, with_tokens: bool
 ) -> dict[str, Any]:
+    expires = iso(order.registered_at + YEAR_SECONDS, switches.dates_with_millis)
     fields: Mapping[str, Any] = {
         "tag": line.tag,
         "voucherCode": line.code,
         "voucherSerial": line.serial,
-        "voucherDateExpired": iso(order.registered_at + YEAR_SECONDS, switches.dates_with_millis)
-        if line.expires
-        else None,
+        "voucherDateExpired": expires if line.expires else None,
         "token": line.token if with_tokens else None,
         "status": line.status,
     }
@@ -120,8 +116,8 @@ def _line(
 
 
 def _undocumented(order: Order, item: Item, switches: RelogradeSwitches) -> dict[str, Any]:
-    """Recorded on 1.02 lines; note that `product` is text here and an object one level up."""
-    currency, date = _cased(order.currency, switches), iso(order.created_at)
+    """Fields recorded on lines of 1.02; `product` is text here and an object one level up."""
+    currency, date = cased(order.currency, switches), iso(order.created_at)
     return {
         "id": 48213,
         "orderId": 9107,
@@ -146,11 +142,11 @@ def _undocumented(order: Order, item: Item, switches: RelogradeSwitches) -> dict
     }
 
 
-def _cased(currency: str, switches: RelogradeSwitches) -> str:
+def cased(currency: str, switches: RelogradeSwitches) -> str:
     return currency.lower() if switches.currency_case == "lower" else currency.upper()
 
 
 def _cents(amount: Decimal) -> Decimal:
-    """At least two decimals; more where a price has them."""
+    """The amount with at least two decimals, or more where a price has them."""
     exponent = amount.as_tuple().exponent
     return amount if isinstance(exponent, int) and exponent <= -2 else amount.quantize(CENTS)

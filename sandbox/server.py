@@ -16,9 +16,7 @@ CALL_SECONDS = 30
 
 
 class Sandbox:
-    """`with Sandbox(seed=1) as sandbox:`; with `doors=True` each supplier has a port that can
-    really refuse.
-    """
+    """`with Sandbox(seed=1) as sandbox:`; with `doors=True` each supplier's port can be closed."""
 
     def __init__(
         self,
@@ -48,11 +46,9 @@ class Sandbox:
         return self._call("POST", "/orders", orders)
 
     def settings(self, wanted: dict[str, Any] | None = None) -> dict[str, Any]:
-        return (
-            self._call("GET", "/settings")
-            if wanted is None
-            else self._call("POST", "/settings", wanted)
-        )
+        if wanted is None:
+            return self._call("GET", "/settings")
+        return self._call("POST", "/settings", wanted)
 
     def top_up(self, **amounts: str) -> dict[str, str]:
         """Adds to Relograde's balances, by currency; returns what is there now."""
@@ -103,12 +99,11 @@ class Sandbox:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as problem:  # the thread that waits in __enter__ must hear of anything
+        except BaseException as problem:  # for the thread that waits in __enter__
             self._failure = problem
             self._ready.set()
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await serve(
-            self.state, Address(self.host, self.port, self.doors), self._stop, self._ready.set
-        )
+        where = Address(self.host, self.port, self.doors)
+        await serve(self.state, where, self._stop, self._ready.set)

@@ -24,15 +24,13 @@ class State:
     relograde: RelogradeSwitches = field(default_factory=RelogradeSwitches)
     logitrail: LogitrailSwitches = field(default_factory=LogitrailSwitches)
     dice: random.Random = field(default_factory=random.Random)
-    budget: dict[str, list[float]] = field(
-        default_factory=dict
-    )  # calls that were let in, per key label
+    # Times of the calls within the budget, by key label.
+    budget: dict[str, list[float]] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     web: ClientSession | None = None
     doors: list[Door] = field(default_factory=list)
-    initial: dict[str, dict[str, Any]] = field(
-        default_factory=dict
-    )  # switches as the sandbox was started
+    # Switches that the sandbox was started with.
+    initial: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reset()
@@ -41,7 +39,7 @@ class State:
         return self.relograde if supplier == "relograde" else self.logitrail
 
     def reset(self) -> None:
-        """As freshly started, except that connections stay open."""
+        """Brings everything back to the start, except that connections stay open."""
         self.cancel_tasks()
         self.books, self.budget = Books(), {}
         self.relograde, self.logitrail = RelogradeSwitches(), LogitrailSwitches()
@@ -54,12 +52,10 @@ class State:
             await door.follow(self.relograde, self.logitrail)
 
     def key_label(self, key: str) -> str:
-        """`key-1`, `key-2`, ... in the order of configuration: the books never name a key
-        itself.
-        """
-        return (
-            f"key-{self.relograde_keys.index(key) + 1}" if key in self.relograde_keys else "unknown"
-        )
+        """`key-1`, `key-2`, ... in the order of configuration: the books hold no key itself."""
+        if key not in self.relograde_keys:
+            return "unknown"
+        return f"key-{self.relograde_keys.index(key) + 1}"
 
     def deadline(self, order: Order) -> float | None:
         if order.supplier != "relograde":
@@ -67,9 +63,9 @@ class State:
         return order.created_at + self.relograde.confirm_within_seconds
 
     def within_budget(self, key: str, limit: int, now: float) -> bool:
-        """Counts the call if it is let in.
+        """Whether the call is within the budget, which it then counts against.
 
-        Refused calls cost nothing, or a waiting client could never come back.
+        Refused calls do not count, or a client that keeps asking would never be let in.
         """
         recent = [at for at in self.budget.get(key, []) if at > now - 60] if limit else []
         self.budget[key] = recent
@@ -79,9 +75,7 @@ class State:
         return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Background work that no client waits for; the reference keeps the loop from dropping
-        it.
-        """
+        """Runs work that no client waits for; the loop itself would keep no reference to it."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

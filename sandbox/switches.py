@@ -1,7 +1,4 @@
-"""What can be switched for a whole supplier while the sandbox runs.
-
-What one order does is in `behaviours.py`.
-"""
+"""Switches for a whole supplier while the sandbox runs; `behaviours.py` is about single orders."""
 
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal, InvalidOperation
@@ -12,16 +9,14 @@ PLENTY = Decimal("100000000.00")
 
 @dataclass
 class RelogradeSwitches:
-    """Defaults follow the documentation; where it is silent, the assumption that is hardest on the
-    client.
-    """
+    """Defaults follow the documentation; where it is silent, they are hardest on the client."""
 
-    outage: str | None = None  # an HTTP status as text ("503"), or "refuse": no reply at all
-    rate_limit: int = 60  # calls per key in any 60 seconds; 0 = none
-    retry_after: int | None = (
-        None  # seconds to send in Retry-After with a 429; null = no such header
-    )
-    hold_seconds: float = 0.0  # every confirm that will take effect waits this long before it does
+    # An HTTP status as text ("503"), or "refuse": no reply at all.
+    outage: str | None = None
+    rate_limit: int = 60  # calls per key in any 60 seconds; 0 = no limit
+    # Seconds to send in Retry-After with a 429; null = no such header.
+    retry_after: int | None = None
+    hold_seconds: float = 0.0  # a confirm that will take effect waits this long before it does
     company_verified: bool = True
     key_valid: bool = True
     invalid_keys: list[str] = field(default_factory=list)  # labels, e.g. ["key-2"]
@@ -34,21 +29,18 @@ class RelogradeSwitches:
     extra_fields: bool = False  # the undocumented line fields recorded in 1.02
     dates_with_millis: bool = True
     list_order: str = "newest"
-    list_stuck: bool = False  # find-all shows ended orders as pending for ever: a list that lies
+    list_stuck: bool = False  # find-all goes on showing ended orders as pending
     confirm_within_seconds: float = 86400.0
-    expiry_before_status: bool = (
-        False  # which message an order gets that is both expired and past `created`
-    )
-    atomic_gate: bool = (
-        False  # false: a second confirm during a hold passes the status gate, and is booked
-    )
+    # Which message an order gets that is both expired and past `created`.
+    expiry_before_status: bool = False
+    # False: a second confirm during the wait passes the status gate, and is booked.
+    atomic_gate: bool = False
     create_behaviour: str = "finished"  # for orders that come in through POST order
     webhook_url: str | None = None
     webhook_copies: int = 1
     webhook_delay: float = 0.0
-    defaults: dict[str, Any] = field(
-        default_factory=dict
-    )  # behaviour params, e.g. {"finish_after": 0.1}
+    # Params of behaviours, e.g. {"finish_after": 0.1}.
+    defaults: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,9 +54,7 @@ class LogitrailSwitches:
     key_valid: bool = True
     host_1_down: bool = False
     host_2_down: bool = False
-    not_passive_status: int = (
-        400  # the documentation leaves the HTTP code of `order_not_passive` blank
-    )
+    not_passive_status: int = 400  # the documentation has no HTTP code of `order_not_passive`
     atomic_gate: bool = False
     create_behaviour: str = "confirmed"
     webhook_url: str | None = None
@@ -97,8 +87,9 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def change(switches: Switches, wanted: dict[str, Any]) -> None:
-    """All of `wanted` or, with a ValueError, nothing: a misspelt switch must not pass for a passed
-    test.
+    """Changes all of `wanted` or, with a ValueError, nothing.
+
+    A misspelt switch fails, since with it a test would pass without testing anything.
     """
     checked = {name: _checked(switches, name, value) for name, value in wanted.items()}
     for name, value in checked.items():
@@ -124,16 +115,26 @@ def _checked(switches: Switches, name: str, value: Any) -> Any:
         value = str(value)
     if name in CHOICES and value not in CHOICES[name]:
         raise ValueError(f"{name} is one of {', '.join(map(repr, CHOICES[name]))}")
-    allowed = KINDS.get(kinds[name], (dict,))
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+    if not _is_a(kinds[name], value):
         raise ValueError(f"{name} is a {kinds[name]}, not {value!r}")
     return value
 
 
+def _is_a(kind: str, value: Any) -> bool:
+    """Whether a switch of this kind can have the value; a bool is no number here."""
+    allowed = KINDS.get(kind, (dict,))
+    if isinstance(value, bool):
+        return bool in allowed
+    return isinstance(value, allowed)
+
+
+def retry_after(switches: Switches) -> dict[str, str]:
+    """The header of a 429, when the switch asks for one."""
+    return {"Retry-After": str(switches.retry_after)} if switches.retry_after else {}
+
+
 def balance_of(value: Any) -> dict[str, Decimal]:
-    """Amounts by currency code in upper case, from numbers or strings; ValueError when they are
-    none.
-    """
+    """Amounts by currency code in upper case; ValueError unless all are numbers."""
     try:
         return {str(currency).upper(): Decimal(str(amount)) for currency, amount in value.items()}
     except (AttributeError, InvalidOperation):

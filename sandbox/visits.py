@@ -1,6 +1,4 @@
-"""The way through every supplier route: book the call, let the entrance refuse it, do the work,
-answer.
-"""
+"""The steps of every supplier route: book the call, refuse it or do the work, answer."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from sandbox.state import STATE, State, now
 
 @dataclass
 class Visit:
-    """One call on its way; `order` is the one named in the path, whoever it belongs to."""
+    """One call on its way; `order` is the one that the path names, under any key."""
 
     request: web.Request
     state: State
@@ -26,7 +24,7 @@ class Visit:
 
     @property
     def known(self) -> Order:
-        """The order, once an entrance or a refusal has made sure that there is one."""
+        """The order, where a check has made sure that there is one; LookupError otherwise."""
         if self.order is None:
             raise LookupError("no such order")
         return self.order
@@ -38,7 +36,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Entrance:
-    """How one supplier tells its callers apart and speaks its errors."""
+    """One supplier's labels of its callers' keys, and its form of errors."""
 
     supplier: str
     key_label: Callable[[State, web.Request], str]
@@ -69,7 +67,7 @@ def _begin(entrance: Entrance, kind: str, request: web.Request) -> Visit:
 
 
 def _refused(entrance: Entrance, visit: Visit) -> Reply | None:
-    """Outage before key before budget: a dead gateway knows neither keys nor budgets."""
+    """The refusal, if any: outage before key before budget, as a gateway that is down answers."""
     switches = visit.state.switches(entrance.supplier)
     if switches.outage == "refuse" or getattr(switches, f"host_{visit.call.host}_down", False):
         return NOTHING

@@ -1,6 +1,7 @@
-"""The webhook bodies that the suppliers would send, and the sending, which nobody waits for."""
+"""The webhook bodies that the suppliers would send, and their sending in the background."""
 
 import asyncio
+import contextlib
 import secrets
 from typing import Any
 
@@ -10,6 +11,7 @@ from sandbox.books import Order
 from sandbox.clock import iso
 from sandbox.exact_json import dumps, with_escaped_slashes
 from sandbox.state import State, now
+from sandbox.switches import Switches
 
 TRACKED = ("confirmed", "waiting_products", "processing", "processed")
 
@@ -29,7 +31,7 @@ def _relograde(order: Order) -> dict[str, Any]:
 
 
 def _logitrail(state: State, order: Order) -> Any:
-    """`order.info.change`; tracking only in confirmed orders. Alone or in an array, by switch."""
+    """`order.info.change`, alone or in an array by switch; tracking only in confirmed orders."""
     as_object = state.logitrail.webhook_merchants_order_as == "object"
     merchants_order = {"id": order.reference} if as_object else order.reference
     about: dict[str, Any] = {
@@ -56,29 +58,21 @@ def tracking(order: Order) -> dict[str, Any]:
 
 
 def announce(state: State, order: Order) -> None:
-    """Sends the order's webhook if the supplier has a URL; with copies, the same event several
-    times.
-    """
-    switches = state.switches(order.supplier)
-    if switches.webhook_url:
-        text = (dumps if order.supplier == "relograde" else with_escaped_slashes)(
-            body(state, order)
-        )
-        state.spawn(
-            _send(
-                state, switches.webhook_url, text, switches.webhook_copies, switches.webhook_delay
-            )
-        )
+    """Sends the order's webhook if the supplier has a URL; copies repeat the same event."""
+    if not state.switches(order.supplier).webhook_url:
+        return
+    encode = dumps if order.supplier == "relograde" else with_escaped_slashes
+    text = encode(body(state, order))
+    state.spawn(_send(state, state.switches(order.supplier), text))
 
 
-async def _send(state: State, url: str, text: str, copies: int, delay: float) -> None:
-    """The response is ignored, as Relograde ignores it."""
-    await asyncio.sleep(delay)
+async def _send(state: State, switches: Switches, text: str) -> None:
+    """Ignores the response, as Relograde does."""
+    url, copies = str(switches.webhook_url), switches.webhook_copies
+    await asyncio.sleep(switches.webhook_delay)
     for _ in range(copies):
-        try:
+        with contextlib.suppress(ClientError, TimeoutError):
             await _post(state, url, text)
-        except (ClientError, TimeoutError):
-            continue
 
 
 async def _post(state: State, url: str, text: str) -> None:

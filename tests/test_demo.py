@@ -1,17 +1,22 @@
-"""The demo's verdict is worth something only if it can be against the worker: each rule is broken
-here once.
+"""The demo's verdict can be against the worker, and its screen fits the terminal.
+
+Each rule of the verdict is broken here once.
 """
 
+import io
 import random
 from collections import Counter
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
 
 from sandbox.behaviours import TABLES
+from sandbox.demo import screen
+from sandbox.demo.environment import SHORTENED
 from sandbox.demo.kinds import FILLERS, KINDS, Kind, chosen, wanted
-from sandbox.demo.shop import Sale
-from sandbox.demo.verdict import judge, most_calls, within_budget
+from sandbox.demo.shop import Sale, Shop
+from sandbox.demo.verdict import Judged, Tally, judge, most_calls, tally, within_budget
 from sandbox.making import make
 from sandbox.state import State
 
@@ -98,3 +103,95 @@ def test_the_sandbox_can_make_every_kind() -> None:
     for kind in KINDS:
         assert kind.behaviour in TABLES[kind.supplier]
         assert make(state, wanted(kind, random.Random(3))).behaviour == kind.behaviour
+
+
+COLUMNS = pytest.mark.parametrize("columns", [80, 120])
+LANES = {
+    "relograde": {"held": False, "cause": None},
+    "relograde/a": {"held": True, "cause": "company_not_verified"},
+    "logitrail": {"held": True, "cause": "a cause as long as a person's note may become"},
+}
+STATS = {"states": {"accepted": 1000, "confirmed": 99999, "dead": 28}, "lanes": LANES}
+
+
+def rendered(what: RenderableType, columns: int) -> list[str]:
+    """The rows of a terminal that is `columns` wide, without the blanks at their ends."""
+    console = Console(
+        file=io.StringIO(), width=columns, force_terminal=True, color_system=None, highlight=False
+    )
+    with console.capture() as capture:
+        console.print(what)
+    rows = capture.get().splitlines()
+    assert all(len(row) <= columns for row in rows)
+    return [row.rstrip() for row in rows]
+
+
+def ended(kind: Kind) -> Judged:
+    return Judged(sale(kind=kind), kind.end)
+
+
+@COLUMNS
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_each_row_of_the_live_screen_is_whole(columns: int, done: int) -> None:
+    """The bar has a row of its own, and so have the heads, the counts and each lane."""
+    shop = Shop("memory://", "outcomes", lambda supplier, order_id: None)
+    heard = [{"order.accepted", "order.confirmed"}] * done + [set()] * (2 - done)
+    shop.sales = {
+        ("relograde", str(number)): Sale(FILLERS[0], MADE, "demo", sends=1, heard=types)
+        for number, types in enumerate(heard)
+    }
+    rows = rendered(screen.progress(shop, STATS, 23.4, "http://127.0.0.1:65535"), columns)
+    assert rows[0] == f"  23 s   sent 2   accepted {done}   ended {done} of 2"
+    assert set(rows[1]) <= set("━╸╺ ")
+    assert rows[2].split() == list(screen.STATES)
+    assert rows[3].split() == ["1000", "-", "-", "99999", "-", "28"]
+    assert rows[4:7] == [
+        "  lane relograde open",
+        "  lane relograde/a held: company_not_verified",
+        "  lane logitrail held: a cause as long as a person's note may become",
+    ]
+    assert rows[7:] == ["Flower http://127.0.0.1:65535   Ctrl-C stops everything"]
+
+
+@COLUMNS
+def test_each_kind_has_one_row(columns: int) -> None:
+    """Name, count, end and agreement of a kind stand beside each other, uncut."""
+    judged = [ended(kind) for kind in KINDS for _ in range(100)]
+    for supplier in screen.SUPPLIERS:
+        rows = rendered(screen.kinds_table(supplier, judged), columns)
+        kinds = [kind for kind in KINDS if kind.supplier == supplier]
+        for kind, row in zip(kinds, rows[3:], strict=True):
+            assert row.split() == f"{kind.name} 100 {kind.end} yes".split()
+
+
+def test_a_wrong_end_is_shown_with_the_expected_one() -> None:
+    """The table says NO, how the orders ended, and how they should have ended."""
+    kind = FILLERS[0]
+    stuck = Judged(sale(kind=kind), "pending", wrong=["ended as pending, expected confirmed"])
+    text = " ".join(rendered(screen.kinds_table("relograde", [ended(kind), stuck]), 120))
+    assert "1 confirmed, 1 pending; expected confirmed" in text
+    assert "NO" in text
+
+
+@COLUMNS
+def test_each_setting_stands_on_one_row(columns: int) -> None:
+    """No setting is cut or folded."""
+    words = " ".join(rendered(screen.settings_table(), columns)).split()
+    assert words == [f"{name}={value}" for name, value in SHORTENED.items()]
+
+
+def test_the_verdict_fits_eighty_columns() -> None:
+    """The one line that everybody reads; any fault in it turns it against the worker."""
+    whole = Tally(lost=0, repeated=0, wrong=0, orders=200, within_budget=True)
+    assert len(screen.verdict_line(whole)) <= 80
+    assert whole.agreed
+    assert not Tally(lost=0, repeated=0, wrong=0, orders=200, within_budget=False).agreed
+    books = {"calls_per_key": {}}
+    faults = [
+        Judged(sale(), "not in the ledger", lost=True),
+        Judged(sale(), "confirmed", repeated=1),
+        Judged(sale(), "confirmed", wrong=["2 effects"]),
+    ]
+    for fault in faults:
+        assert not tally([ended(FILLERS[0]), fault], books).agreed
+    assert tally([ended(FILLERS[0])], books).agreed

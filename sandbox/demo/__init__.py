@@ -1,3 +1,1 @@
-"""`make demo`: paid orders of every kind over both suppliers, confirmed by real workers and judged
-by the books.
-"""
+"""`make demo`: paid orders of every kind, confirmed by real workers and judged by the books."""

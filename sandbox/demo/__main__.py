@@ -1,5 +1,4 @@
-"""`python -m sandbox.demo`: sends paid orders of every kind, watches them end, and compares two
-sets of books.
+"""`python -m sandbox.demo`: paid orders of every kind, judged by two sets of books.
 
 Exit 0 only when the sandbox's books and the ledger agree about every order.
 """
@@ -10,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import requests
@@ -20,18 +20,18 @@ from sandbox.demo.environment import OUTCOME_QUEUE
 from sandbox.demo.kinds import chosen, wanted
 from sandbox.demo.shop import Sale, Shop
 from sandbox.demo.stack import ROOT, DemoError, Stack
-from sandbox.demo.verdict import Judged, judge, within_budget
+from sandbox.demo.verdict import Judged, judge, tally
 
 SEND_SECONDS = 6.0
 LIMIT_SECONDS = 75.0
-"""From the start of the demo, which has 90; what has not ended then is judged as it stands."""
+"""From the start of the demo; orders that have not ended by then are judged as they are."""
 TWICE = 0.1
-"""The part of the orders that is sent twice at once, as a nervous web app would."""
+"""The part of the orders that the shop sends twice at once, as a web app may."""
 SHOWN_WRONG = 8
 
 
 class Feed(threading.Thread):
-    """Asks for the ledger's counts over and over: the command takes longer than a frame may."""
+    """Keeps asking for the ledger's counts: the command takes longer than a frame may."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(name="stats", daemon=True)
@@ -44,30 +44,24 @@ class Feed(threading.Thread):
             try:
                 self.stats = self.stack.command("orders", "stats")
             except DemoError:
-                time.sleep(
-                    1
-                )  # shown by the counts that stand still; a process that ended is noticed elsewhere
+                # The counts then stand still; `Stack.check` notices a process that has ended.
+                time.sleep(1)
             time.sleep(1)
 
 
 def make_sales(stack: Stack, orders: int, dice: random.Random) -> list[Sale]:
-    """The orders as the shop made them at the suppliers, paid and not confirmed."""
+    """Makes the orders at the suppliers: paid, and not confirmed."""
     kinds = chosen(orders, dice)
-    reply = requests.post(
-        f"{stack.admin}/orders", json=[wanted(kind, dice) for kind in kinds], timeout=30
-    )
+    wishes = [wanted(kind, dice) for kind in kinds]
+    reply = requests.post(f"{stack.admin}/orders", json=wishes, timeout=30)
     if not reply.ok:
         raise DemoError(f"the sandbox refused the orders: {reply.text[:300]}")
-    pairs = zip(kinds, reply.json(), strict=True)
-    return [
-        Sale(kind, made, reference=f"demo-{number}") for number, (kind, made) in enumerate(pairs, 1)
-    ]
+    numbered = enumerate(zip(kinds, reply.json(), strict=True), 1)
+    return [Sale(kind, made, reference=f"demo-{number}") for number, (kind, made) in numbered]
 
 
 def run_orders(stack: Stack, shop: Shop, dice: random.Random, ends: float) -> None:
-    """Sends them all, repeats what was not heard of, and returns when all have ended or the time is
-    up.
-    """
+    """Sends the orders and shows their progress until all have ended or the time is up."""
     feed, began = Feed(stack), time.monotonic()
     feed.start()
     sales = list(shop.sales.values())
@@ -78,17 +72,13 @@ def run_orders(stack: Stack, shop: Shop, dice: random.Random, ends: float) -> No
                 _send_due(shop, sales, spent, dice)
                 shop.repeat()
                 stack.check()
-                live.update(
-                    screen.progress(shop, feed.stats, spent, stack.flower),
-                    refresh=screen.console.is_terminal,
-                )
+                frame = screen.progress(shop, feed.stats, spent, stack.flower)
+                live.update(frame, refresh=screen.console.is_terminal)
                 time.sleep(0.1)
     finally:
         feed.going = False
-    spent = time.monotonic() - began
-    screen.console.print(
-        f"{sum(sale.ended for sale in sales)} of {len(sales)} ended after {spent:.0f} s"
-    )
+    ended, spent = sum(sale.ended for sale in sales), time.monotonic() - began
+    screen.say(f"{ended} of {len(sales)} ended after {spent:.0f} s")
 
 
 def _send_due(shop: Shop, sales: list[Sale], spent: float, dice: random.Random) -> None:
@@ -100,18 +90,22 @@ def _send_due(shop: Shop, sales: list[Sale], spent: float, dice: random.Random) 
 
 
 def compare(stack: Stack, shop: Shop) -> bool:
-    """Both sets of books, order by order; prints the tables and returns whether they agree."""
+    """Prints what both sets of books say; returns whether they agree."""
     books = requests.get(f"{stack.admin}/books", timeout=30).json()
-    theirs = {(book["supplier"], book["order_id"]): book for book in books["orders"]}
-    ours = {
-        (row["supplier"], row["order_id"]): row
-        for row in stack.command("orders", "list", "--limit", "100000")
-    }
+    theirs = _by_order(books["orders"])
+    ours = _by_order(stack.command("orders", "list", "--limit", "100000"))
     judged = [judge(sale, theirs[key], ours.get(key)) for key, sale in shop.sales.items()]
     screen.show_kinds(judged)
-    for one in [one for one in judged if not one.right][:SHOWN_WRONG]:
+    wrong = [one for one in judged if not one.right]
+    for one in wrong[:SHOWN_WRONG]:
         screen.show_wrong(one, _timeline(stack, one), theirs[one.sale.key])
-    return screen.show_verdict(judged, within_budget(books))
+    verdict = tally(judged, books)
+    screen.show_verdict(verdict)
+    return verdict.agreed
+
+
+def _by_order(rows: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["supplier"], row["order_id"]): row for row in rows}
 
 
 def _timeline(stack: Stack, one: Judged) -> list[dict[str, Any]]:
@@ -122,18 +116,14 @@ def _timeline(stack: Stack, one: Judged) -> list[dict[str, Any]]:
 
 
 def tracking(stack: Stack, supplier: str, order_id: str) -> Any:
-    """The webhook that the supplier sends to the web app, which passes it on."""
+    """The webhook that the supplier would send to the web app."""
     return requests.post(f"{stack.admin}/orders/{supplier}/{order_id}/webhook", timeout=10).json()
 
 
 def demonstrate(stack: Stack, orders: int, seed: int, ends: float) -> bool:
-    """The whole of it, once everything runs."""
+    """Sends, watches and judges the orders; `stack` runs already."""
     dice = random.Random(seed)
-    shop = Shop(
-        stack.redis.url,
-        OUTCOME_QUEUE,
-        lambda supplier, order_id: tracking(stack, supplier, order_id),
-    )
+    shop = Shop(stack.redis.url, OUTCOME_QUEUE, partial(tracking, stack))
     try:
         shop.open(make_sales(stack, orders, dice))
         run_orders(stack, shop, dice, ends)
@@ -143,17 +133,16 @@ def demonstrate(stack: Stack, orders: int, seed: int, ends: float) -> bool:
 
 
 def keep(stack: Stack) -> None:
-    """Leaves all of it up until Ctrl-C."""
-    say = screen.console.print
-    say(
-        f"\nEverything stays up. Flower: {stack.flower}   the sandbox's books: {stack.admin}/books",
-        soft_wrap=True,
-    )
-    say(
-        "In another terminal:  set -a; . .demo/env; .venv/bin/celery -A worker dead-letters list",
-        soft_wrap=True,
-    )
-    say("Ctrl-C ends it.")
+    """Keeps everything running until Ctrl-C."""
+    for line in (
+        "",
+        "Everything stays up until Ctrl-C.",
+        f"  Flower               {stack.flower}",
+        f"  the sandbox's books  {stack.admin}/books",
+        "In another terminal, for example:",
+        "  set -a; . .demo/env; .venv/bin/celery -A worker dead-letters list",
+    ):
+        screen.say(line)
     while True:
         stack.check()
         time.sleep(1)
@@ -180,16 +169,16 @@ def main() -> int:
     screen.show_settings(options.orders, options.seed)
     try:
         with Stack(ROOT / ".demo", options.seed) as stack:
-            screen.console.print(f"Redis, sandbox, 2 workers and Flower are up: {stack.flower}")
+            screen.say(f"Redis, sandbox, 2 workers and Flower are up: {stack.flower}")
             agreed = demonstrate(stack, options.orders, options.seed, began + LIMIT_SECONDS)
-            screen.console.print(f"done in {time.monotonic() - began:.0f} s", style="dim")
+            screen.say(f"done in {time.monotonic() - began:.0f} s", "dim")
             if options.keep:
                 keep(stack)
     except DemoError as problem:
-        screen.console.print(f"[red]demo: {problem}[/red]", soft_wrap=True)
+        screen.say(f"demo: {problem}", "red")
         return 1
     except KeyboardInterrupt:
-        screen.console.print("stopped", style="dim")
+        screen.say("stopped", "dim")
         return 0 if agreed else 130
     return 0 if agreed else 1
 

@@ -1,7 +1,6 @@
-"""The settings under which the demo's workers run: times shortened, budget raised, nothing of this
-machine's.
+"""The settings of the demo's workers: times shortened, budget raised.
 
-Keys of the real suppliers that happen to be set here never reach a worker that the demo starts.
+Nothing from this machine's own environment reaches them, so no key of a real supplier does.
 """
 
 import os
@@ -14,17 +13,19 @@ from sandbox.doors import free_port
 HOST = "127.0.0.1"
 FLOWER_PORT = 5555
 FOREIGN = (
-    *(
-        "RELOGRADE_",
-        "LOGITRAIL_",
-        "OUTCOME_",
-        "COUNTERSIGN_",
-        "FLOWER_",
-        "LEDGER_URL",
-        "VOUCHER_",
-        "RETRY_SECONDS",
-    ),
-    *("DEADLINE_WARNING_", "RETENTION_", "CELERY_", "PROCFILE", "PORT"),
+    "CELERY_",
+    "COUNTERSIGN_",
+    "DEADLINE_WARNING_",
+    "FLOWER_",
+    "LEDGER_URL",
+    "LOGITRAIL_",
+    "OUTCOME_",
+    "PORT",
+    "PROCFILE",
+    "RELOGRADE_",
+    "RETENTION_",
+    "RETRY_SECONDS",
+    "VOUCHER_",
 )
 OUTCOME_QUEUE = "demo-outcomes"
 CALLS_PER_MINUTE = 900
@@ -44,11 +45,11 @@ SHORTENED = {
     "OUTCOME_TASK": "shop.outcome",
     "OUTCOME_QUEUE": OUTCOME_QUEUE,
 }
-"""Settings of the contract that the demo changes; the first thing that it prints."""
+"""Settings of the contract that the demo changes, and prints first."""
 
 
 def own(redis_url: str, sandbox_url: str) -> dict[str, str]:
-    """What the demo sets, as it stands in `.demo/env`."""
+    """The settings that the demo writes to `.demo/env`."""
     hosts = ",".join(f"{sandbox_url}/logitrail-{number}/2015-01-01" for number in (1, 2))
     return {
         **SHORTENED,
@@ -63,7 +64,7 @@ def own(redis_url: str, sandbox_url: str) -> dict[str, str]:
 
 
 def whole(settings: dict[str, str]) -> dict[str, str]:
-    """A process' environment; the Procfile's `celery` is the one beside this Python."""
+    """The environment of a process; the Procfile's `celery` is the one beside this Python."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**clean, **settings, "PATH": path}

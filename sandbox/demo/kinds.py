@@ -1,9 +1,7 @@
-"""Every kind of order that the demo sends, and what it must end as: from the design, not from the
-worker.
+"""Every kind of order that the demo sends, and its only right end.
 
-`share` is how many of 200; the two kinds that end at once take what is left over. Ages are in
-seconds: the suppliers' 24 hours are not shortened, an order near its deadline is simply as old as
-that. Times in `params` are.
+`share` is the number among 200 orders; the two kinds that end at once fill up the rest. Ages are in
+seconds. The supplier's 24 hours are not shortened: an order near its deadline is as old as that.
 """
 
 import random
@@ -12,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DAY = 86400.0
-NEVER: dict[str, Any] = {"times": None}  # the behaviour meets every call, not the first one only
+NEVER: dict[str, Any] = {"times": None}  # the behaviour meets every call, not only the first
 BEYOND_READ_TIMEOUT: dict[str, Any] = {"hold": 6.0}
 PARTS: dict[str, Any] = {"lines": 3, "lines_first": 1}
 
@@ -32,7 +30,7 @@ class Kind:
 
     @property
     def end(self) -> str:
-        """As people read it."""
+        """The end in words, `dead: out_of_stock` for example."""
         return f"{self.state}: {self.reason}" if self.reason else self.state
 
 
@@ -129,9 +127,7 @@ KINDS = (
 
 
 def chosen(orders: int, dice: random.Random) -> list[Kind]:
-    """`orders` kinds in a random order; each kind comes at least once, however few orders are asked
-    for.
-    """
+    """The kinds of that many orders, shuffled; each kind comes at least once."""
     picked = [kind for kind in KINDS for _ in range(max(1, round(kind.share * orders / 200)))]
     picked += [FILLERS[n % 3 == 2] for n in range(orders - len(picked))]
     dice.shuffle(picked)
@@ -139,7 +135,7 @@ def chosen(orders: int, dice: random.Random) -> list[Kind]:
 
 
 def wanted(kind: Kind, dice: random.Random) -> dict[str, Any]:
-    """The order as the sandbox's admin route makes it."""
+    """The description of an order for the sandbox's admin route."""
     params = dict(kind.params)
     lines = params.pop("lines", dice.randint(1, 4))
     if kind.supplier == "relograde":

@@ -1,5 +1,4 @@
-"""The web app's part: sends each order by name until it has heard of it, takes the outcomes, passes
-webhooks on.
+"""The web app's part: sends each order until it is accepted, receives outcomes, forwards webhooks.
 
 It knows Celery and the contract, and nothing of the worker's code.
 """
@@ -23,10 +22,7 @@ REPEAT_SECONDS = 3.0
 
 @dataclass
 class Sale:
-    """One paid order, and what the shop was told of it.
-
-    `latest` is the one with the highest sequence.
-    """
+    """One paid order and its outcomes; `latest` is the outcome with the highest sequence."""
 
     kind: Kind
     made: dict[str, Any]
@@ -50,9 +46,9 @@ class Sale:
 
 
 class Shop:
-    """Sends and listens, on one thread each.
+    """Sends on the caller's thread and listens on its own.
 
-    `tracking` gives the webhook that a supplier would send for an order.
+    `tracking(supplier, order_id)` gives the webhook that the supplier would send for an order.
     """
 
     def __init__(self, url: str, queue: str, tracking: Callable[[str, str], Any]) -> None:
@@ -60,13 +56,12 @@ class Shop:
         self.queue = Queue(queue, Exchange(queue), routing_key=queue)
         self.tracking = tracking
         self.sales: dict[tuple[str, str], Sale] = {}
-        self.doubled = 0
         self.outcomes: set[str] = set()
         self._stop = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="outcomes", daemon=True)
 
     def open(self, sales: list[Sale]) -> None:
-        """Begins to listen, before the first order is sent."""
+        """Starts to listen, before the first order is sent."""
         self.sales = {sale.key: sale for sale in sales}
         self._listener.start()
 
@@ -78,22 +73,22 @@ class Shop:
         self.app.close()
 
     def send(self, sale: Sale) -> None:
-        """One `orders.confirm`. A repeat is the same message again, which is harmless."""
+        """Sends `orders.confirm`; a repeat is the same message and harmless."""
         made = sale.made
         request = {name: made[name] for name in ("supplier", "order_id", "amount", "currency")}
         if made["supplier"] == "relograde":
             request["created_at"] = made["created_at"]
         sale.sends, sale.sent_at = sale.sends + 1, time.monotonic()
-        self._tell("orders.confirm", reference=sale.reference, **request)
+        self._publish("orders.confirm", reference=sale.reference, **request)
 
     def repeat(self) -> None:
-        """Sends again what was sent a while ago and has not been heard of."""
+        """Sends the orders again that were sent a while ago and are not accepted yet."""
         late = time.monotonic() - REPEAT_SECONDS
         for sale in self.sales.values():
             if sale.sends and not sale.accepted and sale.sent_at < late:
                 self.send(sale)
 
-    def _tell(self, task: str, **arguments: Any) -> None:
+    def _publish(self, task: str, **arguments: Any) -> None:
         self.app.send_task(task, kwargs=arguments, queue="orders", ignore_result=True)
 
     def _listen(self) -> None:
@@ -106,24 +101,29 @@ class Shop:
                     message = queue.get(timeout=0.5)
                 except queue.Empty:
                     continue
-                self._take(message.payload[1]["outcome"])
+                self._receive(message.payload[1]["outcome"])
                 message.ack()
 
-    def _take(self, outcome: dict[str, Any]) -> None:
-        """Keeps it, then acknowledges it: in the other order a crash between the two would lose
-        it.
-        """
+    def _receive(self, outcome: dict[str, Any]) -> None:
+        """Keeps the outcome, then acknowledges it: a crash between the two must not lose it."""
+        new = outcome["id"] not in self.outcomes
+        self.outcomes.add(outcome["id"])
+        if new:
+            self._keep(outcome)
+        self._publish("outcomes.acknowledge", id=outcome["id"])
+        if new and outcome["type"] == "order.confirmed" and outcome["data"]["inferred"]:
+            self._forward_webhook(outcome["data"])
+
+    def _keep(self, outcome: dict[str, Any]) -> None:
         data = outcome["data"]
         sale = self.sales.get((data["supplier"], data["order_id"]))
-        new = outcome["id"] not in self.outcomes
-        self.doubled += not new
-        self.outcomes.add(outcome["id"])
-        if sale is not None and new and data["sequence"] is not None:
-            sale.heard.add(outcome["type"])
-            if data["sequence"] > sale.latest.get("sequence", -1):
-                sale.latest = data
-        self._tell("outcomes.acknowledge", id=outcome["id"])
-        if new and outcome["type"] == "order.confirmed" and data["inferred"]:
-            self._tell(
-                "webhooks.logitrail", payload=self.tracking(data["supplier"], data["order_id"])
-            )
+        if sale is None or data["sequence"] is None:
+            return
+        sale.heard.add(outcome["type"])
+        if data["sequence"] > sale.latest.get("sequence", -1):
+            sale.latest = data
+
+    def _forward_webhook(self, data: dict[str, Any]) -> None:
+        """Asks the sandbox for the webhook: an inferred confirmation has no tracking code yet."""
+        webhook = self.tracking(data["supplier"], data["order_id"])
+        self._publish("webhooks.logitrail", payload=webhook)

@@ -1,6 +1,4 @@
-"""The processes of the demo: Redis, the sandbox, and the Procfile's workers and Flower through
-honcho.
-"""
+"""The processes of the demo: Redis, the sandbox, and honcho with the Procfile's processes."""
 
 import fcntl
 import json
@@ -49,7 +47,7 @@ class Stack:
 
     @property
     def flower(self) -> str:
-        """Where Flower is looked at."""
+        """Flower's address."""
         return f"http://{HOST}:{self.environment['FLOWER_PORT']}"
 
     def __enter__(self) -> "Stack":
@@ -67,9 +65,7 @@ class Stack:
         self.stop()
 
     def stop(self) -> None:
-        """Ends all of it in the reverse order; a second Ctrl-C must not leave half of it
-        running.
-        """
+        """Ends all processes, the last one first; a second Ctrl-C must not interrupt that."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         for process in reversed(self.processes.values()):
@@ -80,7 +76,7 @@ class Stack:
             self._lock.close()
 
     def check(self) -> None:
-        """Raises when one of the processes is gone."""
+        """Raises DemoError when a process has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise DemoError(
@@ -88,7 +84,7 @@ class Stack:
                 )
 
     def command(self, *words: str) -> Any:
-        """What `celery -A worker WORDS --json` says."""
+        """Runs `celery -A worker WORDS --json` and returns its JSON."""
         line = [sys.executable, "-m", "celery", "-A", "worker", *words, "--json"]
         done = subprocess.run(
             line, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
@@ -100,7 +96,7 @@ class Stack:
         return json.loads(done.stdout)
 
     def _take_folder(self) -> None:
-        """Two demos in one folder would write into one server's data."""
+        """Locks the folder: two demos would write into the data of one server."""
         self.folder.mkdir(exist_ok=True)
         self._lock = (self.folder / "lock").open("w")
         try:
@@ -109,9 +105,7 @@ class Stack:
             raise DemoError(f"a demo is running already in {self.folder}") from None
 
     def _start_redis(self) -> None:
-        """Empties the database of the demo before; one that holds anything else is refused, not
-        emptied.
-        """
+        """Starts Redis and empties the last demo's database; one with other data is refused."""
         try:
             self.redis.start()
         except NoServerError as problem:
@@ -128,17 +122,8 @@ class Stack:
         limit = f"relograde.rate_limit={environment.CALLS_PER_MINUTE}"
         holds = [f"{supplier}.hold_seconds=0.2" for supplier in ("relograde", "logitrail")]
         switches = [word for switch in (limit, *holds) for word in ("--set", switch)]
-        line = [
-            sys.executable,
-            "-m",
-            "sandbox",
-            "--port",
-            str(self.port),
-            "--seed",
-            str(self.seed),
-            *switches,
-        ]
-        self._run("sandbox", line, dict(os.environ))
+        options = ["--port", str(self.port), "--seed", str(self.seed), *switches]
+        self._run("sandbox", [sys.executable, "-m", "sandbox", *options], dict(os.environ))
         self._wait_for("the sandbox", f"{self.admin}/settings")
 
     def _start_procfile(self) -> None:
@@ -146,18 +131,15 @@ class Stack:
         own = environment.own(self.redis.url, f"http://{HOST}:{self.port}")
         self.environment = environment.whole(own)
         file = self.folder / "env"
-        file.write_text(
-            "".join(f"{name}={value}\n" for name, value in own.items()), encoding="utf-8"
-        )
+        lines = (f"{name}={value}\n" for name, value in own.items())
+        file.write_text("".join(lines), encoding="utf-8")
         formation = f"worker={self.workers},flower=1"
         line = ["-m", "honcho", "-e", str(file), "start", "--no-colour", "-c", formation]
         self._run("honcho", [sys.executable, *line], self.environment)
         self._wait_for("Flower", self.flower)
 
     def _run(self, name: str, line: list[str], env: dict[str, str]) -> None:
-        """In a session of its own, so that Ctrl-C reaches this process alone, which then ends the
-        others in order.
-        """
+        """Starts a process in a session of its own: Ctrl-C reaches only us, who end it in order."""
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
                 line,
@@ -173,7 +155,7 @@ class Stack:
         self.wait_until(lambda: _answers(url), f"{what} does not answer", seconds)
 
     def wait_until(self, true: Callable[[], bool], problem: str, seconds: float) -> None:
-        """Polls until it is so; raises with `problem` when it never is, or when a process ends."""
+        """Polls until `true()`; DemoError after `seconds` seconds, or when a process has ended."""
         until = time.monotonic() + seconds
         while not true():
             self.check()
@@ -190,7 +172,7 @@ def _answers(url: str) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Honcho gives its own children five seconds, so it is given more."""
+    """Ends a process within 15 seconds: honcho gives its own children five."""
     process.terminate()
     try:
         process.wait(15)

@@ -1,6 +1,6 @@
 """The sandbox's own books against the ledger, order by order.
 
-Neither side is asked how it judges itself.
+Neither side judges itself.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ EFFECT_AND_DEAD = ("incomplete_delivery", "outcome_unknown")
 
 @dataclass
 class Judged:
-    """One order with everything that is wrong about it; `end` is what the ledger says."""
+    """One order and everything that is wrong about it; `end` is its end in the ledger."""
 
     sale: Sale
     end: str
@@ -27,44 +27,83 @@ class Judged:
 
     @property
     def right(self) -> bool:
-        return not (self.lost or self.repeated or self.wrong)
+        return not self.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is wrong, in words."""
+        lost = ["lost"] if self.lost else []
+        repeated = ["repeated without asking"] if self.repeated else []
+        return lost + repeated + self.wrong
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The verdict on all orders, in numbers."""
+
+    lost: int
+    repeated: int
+    wrong: int
+    orders: int
+    within_budget: bool
+
+    @property
+    def agreed(self) -> bool:
+        return self.within_budget and not (self.lost or self.repeated or self.wrong)
+
+
+def tally(judged: list[Judged], books: dict[str, Any]) -> Tally:
+    """Counts what is wrong; `books` are the sandbox's."""
+    return Tally(
+        lost=sum(one.lost for one in judged),
+        repeated=sum(one.repeated for one in judged),
+        wrong=sum(bool(one.wrong) for one in judged),
+        orders=len(judged),
+        within_budget=within_budget(books),
+    )
 
 
 def judge(sale: Sale, book: dict[str, Any], record: dict[str, Any] | None) -> Judged:
-    """What the books and the ledger say about one order."""
+    """Compares the supplier's book of one order with the ledger's record of it."""
     if record is None:
         return Judged(sale, "not in the ledger", lost=True)
     end = f"{record['state']}: {record['reason']}" if record["reason"] else record["state"]
-    judged = Judged(sale, end, repeated=book["repeated_without_asking"] or 0)
-    judged.wrong += [text for is_so, text in _wrongs(sale, book, record, end) if is_so]
-    return judged
+    wrong = [
+        *_wrong_end(sale, record, end),
+        *_wrong_calls(book, record),
+        *_wrong_state(sale, book, record),
+    ]
+    return Judged(sale, end, repeated=book["repeated_without_asking"] or 0, wrong=wrong)
 
 
-def _wrongs(
-    sale: Sale, book: dict[str, Any], record: dict[str, Any], end: str
-) -> Iterable[tuple[bool, str]]:
-    """Every rule as (is it broken, what to say)."""
-    state, effects, status = record["state"], book["effects"], book["status"]
+def _wrong_end(sale: Sale, record: dict[str, Any], end: str) -> Iterable[str]:
+    told = sale.latest.get("state")
+    if end != sale.kind.end:
+        yield f"ended as {end}, expected {sale.kind.end}"
+    if told != record["state"]:
+        yield f"the shop was told {told}"
+
+
+def _wrong_calls(book: dict[str, Any], record: dict[str, Any]) -> Iterable[str]:
+    if book["effects"] > 1:
+        yield f"{book['effects']} effects"
+    if book["overlaps"]:
+        yield f"{book['overlaps']} overlapping confirms"
+    if book["calls_after_deadline"]:
+        yield f"{book['calls_after_deadline']} confirms after the deadline"
+    if record["attempts"] < book["confirms"]:
+        yield f"{book['confirms']} confirms, {record['attempts']} intents"
+
+
+def _wrong_state(sale: Sale, book: dict[str, Any], record: dict[str, Any]) -> Iterable[str]:
+    state, status, effects = record["state"], book["status"], book["effects"]
     confirmed_there = status in ACCEPTED[sale.kind.supplier] and effects == 1
-    dead_in_error = state == "dead" and effects and record["reason"] not in EFFECT_AND_DEAD
-    yield end != sale.kind.end, f"ended as {end}, expected {sale.kind.end}"
-    yield effects > 1, f"{effects} effects"
-    yield bool(book["overlaps"]), f"{book['overlaps']} overlapping confirms"
-    yield (
-        bool(book["calls_after_deadline"]),
-        f"{book['calls_after_deadline']} confirms after the deadline",
-    )
-    yield state == "confirmed" and not confirmed_there, f"confirmed, but the supplier says {status}"
-    yield (
-        (state == "cancelled") != (status == "cancelled"),
-        f"{state}, but the supplier says {status}",
-    )
-    yield bool(dead_in_error), f"dead, but the supplier says {status}"
-    yield (
-        record["attempts"] < book["confirms"],
-        f"{book['confirms']} confirms, {record['attempts']} intents",
-    )
-    yield sale.latest.get("state") != state, f"the shop was told {sale.latest.get('state')}"
+    if state == "confirmed" and not confirmed_there:
+        yield f"confirmed, but the supplier says {status}"
+    if (state == "cancelled") != (status == "cancelled"):
+        yield f"{state}, but the supplier says {status}"
+    if state == "dead" and effects and record["reason"] not in EFFECT_AND_DEAD:
+        yield f"dead, but the supplier says {status}"
 
 
 def most_calls(books: dict[str, Any]) -> int:
@@ -82,5 +121,5 @@ def most_calls(books: dict[str, Any]) -> int:
 
 
 def within_budget(books: dict[str, Any]) -> bool:
-    """Whether the supplier ever counted more than the budget allows."""
+    """Whether the supplier never counted more calls than the budget allows."""
     return most_calls(books) <= CALLS_PER_MINUTE
