@@ -13,7 +13,7 @@ from celery import Celery, signals
 from kombu.transport import TRANSPORT_ALIASES
 
 from worker import celery as ours
-from worker.suppliers.http import Gate, Http, Reply
+from worker.suppliers.http import Gate, Http, HttpReply
 
 signals.worker_ready.disconnect(ours.start_loops)
 signals.setup_logging.disconnect(ours.configure_logs)
@@ -34,5 +34,5 @@ _root = f"{os.environ['RELOGRADE_URL']}/api/1.02/order/confirm"
 def confirm(order_id: str, **ignored: Any) -> None:
     """The call, and its answer as JSON."""
     reply = _http.call("PATCH", f"{_root}/{order_id}", Gate(time.monotonic(), 5.0))
-    if not isinstance(reply, Reply) or reply.json()["orderStatus"] != "finished":
+    if not isinstance(reply, HttpReply) or reply.json()["orderStatus"] != "finished":
         raise RuntimeError("not finished")

@@ -40,28 +40,38 @@ class Sandbox:
 
     def create(self, supplier: str, behaviour: str, **more: Any) -> dict[str, Any]:
         """One order, as POST /_sandbox/orders makes it."""
-        return self._call("POST", "/orders", {"supplier": supplier, "behaviour": behaviour, **more})
+        answer: dict[str, Any] = self._call(
+            "POST", "/orders", {"supplier": supplier, "behaviour": behaviour, **more}
+        )
+        return answer
 
     def create_many(self, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return self._call("POST", "/orders", orders)
+        answer: list[dict[str, Any]] = self._call("POST", "/orders", orders)
+        return answer
 
     def settings(self, wanted: dict[str, Any] | None = None) -> dict[str, Any]:
-        if wanted is None:
-            return self._call("GET", "/settings")
-        return self._call("POST", "/settings", wanted)
+        method = "GET" if wanted is None else "POST"
+        answer: dict[str, Any] = self._call(method, "/settings", wanted)
+        return answer
 
     def top_up(self, **amounts: str) -> dict[str, str]:
         """Adds to Relograde's balances, by currency; returns what is there now."""
-        return self._call("POST", "/top-up", amounts)
+        answer: dict[str, str] = self._call("POST", "/top-up", amounts)
+        return answer
 
     def books(self) -> dict[str, Any]:
-        return self._call("GET", "/books")
+        answer: dict[str, Any] = self._call("GET", "/books")
+        return answer
 
     def order(self, supplier: str, order_id: str) -> dict[str, Any]:
-        return self._call("GET", f"/books/{supplier}/{order_id}")
+        answer: dict[str, Any] = self._call("GET", f"/books/{supplier}/{order_id}")
+        return answer
 
     def move(self, supplier: str, order_id: str, to: str) -> dict[str, Any]:
-        return self._call("POST", f"/orders/{supplier}/{order_id}/move", {"to": to})
+        answer: dict[str, Any] = self._call(
+            "POST", f"/orders/{supplier}/{order_id}/move", {"to": to}
+        )
+        return answer
 
     def webhook(self, supplier: str, order_id: str) -> Any:
         return self._call("POST", f"/orders/{supplier}/{order_id}/webhook")

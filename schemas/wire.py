@@ -87,7 +87,7 @@ class SupplierSchema(Schema):
 class CamelSchema(SupplierSchema):
     """Our `price_incl_vat` is the supplier's `priceInclVat`."""
 
-    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         field_obj.data_key = re.sub(
             "_([a-z])", lambda match: match[1].upper(), field_obj.data_key or field_name
         )

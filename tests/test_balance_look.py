@@ -1,6 +1,7 @@
 """Looks at the accounts, with a supplier over HTTP and its books, on the ledger's virtual clock."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest

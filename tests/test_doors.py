@@ -23,7 +23,8 @@ from worker.process.logs import JsonFormatter
 from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
 from worker.settings import load
 from worker.turns.executor import Executor
-from worker.web_app.doors import MASK, Doors
+from worker.web_app.doors import Doors
+from worker.web_app.refusals import MASK
 
 TRX = "T-1"
 HEX = "5499362b1fb35e73548b45af"

@@ -75,7 +75,7 @@ class Worker:
                     f"{supplier}_READ_TIMEOUT": read,
                 }
             clients = registry.clients(
-                replace(self.settings, values={**self.settings.values, **changed})
+                replace(self.settings, **{name.lower(): value for name, value in changed.items()})
             )
             if wire.trusted:
                 for one in clients.values():

@@ -25,7 +25,7 @@ from wires import (
 )
 
 from worker.rules.answers import Unavailable, Unknown
-from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, retry_after, segment
+from worker.suppliers.http import BODY_MAX, Gate, Http, HttpReply, retry_after, segment
 
 TIMEOUT = 0.2
 SLACK = 1.0
@@ -197,7 +197,7 @@ def test_each_thread_passes_its_own_gate(client):
     with WireServer(says(http(200))) as server, ThreadPoolExecutor(8) as threads:
         gates = [a_gate(send_within=5.0 if number % 2 else -1.0) for number in range(40)]
         answers = list(threads.map(lambda gate: client.call("PATCH", server.url, gate), gates))
-        assert [isinstance(answer, Reply) for answer in answers] == [False, True] * 20
+        assert [isinstance(answer, HttpReply) for answer in answers] == [False, True] * 20
         assert [gate.sent_at is not None for gate in gates] == [False, True] * 20
         assert len(server.requests) == 20
 
@@ -256,7 +256,7 @@ def test_a_body_is_bounded(response, body):
     counts.
     """
     with WireServer(says(response)) as server, closing(Http({}, 2.0, 2.0)) as client:
-        assert client.call("GET", server.url, a_gate()) == Reply(200, body=body)
+        assert client.call("GET", server.url, a_gate()) == HttpReply(200, body=body)
 
 
 def test_the_environment_changes_nothing(client, monkeypatch, tmp_path):
@@ -314,7 +314,7 @@ def test_nothing_secret_is_logged(client, caplog):
 )
 def test_what_is_not_json_is_none(document):
     """However it is broken, reading it raises nothing."""
-    assert Reply(200, body=document).json() is None
+    assert HttpReply(200, body=document).json() is None
 
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

@@ -1,17 +1,14 @@
 """Which client speaks for a lane, and the rules and limits of each supplier, from the settings."""
 
-from typing import Any
-
 from schemas.lane import Lane
 from worker.ledger.limits import LaneLimits
 from worker.rules.policy import Policy
 from worker.rules.words import Rules
-from worker.settings import Settings
+from worker.settings import CallSettings, Settings
+from worker.suppliers.client import Client
 from worker.suppliers.logitrail import Logitrail
 from worker.suppliers.relograde import Relograde
 from worker.suppliers.sealing import Sealer
-
-SUPPLIERS = ("relograde", "logitrail")
 
 
 def policies(settings: Settings) -> dict[str, Policy]:
@@ -37,26 +34,28 @@ def policies(settings: Settings) -> dict[str, Policy]:
 
 def limits(settings: Settings) -> dict[str, LaneLimits]:
     """What each supplier's lanes may do."""
+    # Without a limit there is nothing that a page could save.
+    pages = settings.relograde_batch_recheck and settings.relograde_calls_per_minute > 0
     return {
-        supplier: LaneLimits(
-            calls_per_minute=settings.of(supplier, "calls_per_minute"),
-            max_in_flight=settings.of(supplier, "max_in_flight"),
-            call_budget=settings.of(supplier, "connect_timeout")
-            + settings.of(supplier, "read_timeout"),
-            accounts=supplier == "relograde",
-            # Without a limit there is nothing that a page could save.
-            pages=supplier == "relograde"
-            and settings.relograde_batch_recheck
-            and settings.relograde_calls_per_minute > 0,
-        )
-        for supplier in SUPPLIERS
+        "relograde": _limits(settings.calls["relograde"], accounts=True, pages=pages),
+        "logitrail": _limits(settings.calls["logitrail"]),
     }
 
 
-def clients(settings: Settings) -> dict[Lane, Any]:
+def _limits(calls: CallSettings, *, accounts: bool = False, pages: bool = False) -> LaneLimits:
+    return LaneLimits(
+        calls_per_minute=calls.calls_per_minute,
+        max_in_flight=calls.max_in_flight,
+        call_budget=calls.connect_timeout + calls.read_timeout,
+        accounts=accounts,
+        pages=pages,
+    )
+
+
+def clients(settings: Settings) -> dict[Lane, Client]:
     """One client a lane; each keeps its connections open."""
     sealer = Sealer.from_key(settings.voucher_public_key)
-    made: dict[Lane, Any] = {
+    made: dict[Lane, Client] = {
         Lane("relograde", account): Relograde(
             settings.relograde_url,
             settings.relograde_api_version,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -20,6 +20,7 @@ from worker.ledger.script_runner import Scripts, Server
 from worker.ledger.shelf import Shelf
 from worker.servers import connect
 from worker.settings import Settings
+from worker.suppliers.client import Client, ReadingClient
 from worker.turns.balance_look import BalanceLook
 from worker.turns.executor import Executor
 from worker.turns.lane_question import LaneQuestion
@@ -68,7 +69,7 @@ class Service:
         return Executor(self.ledger, self.policies, self.clients)
 
     @cached_property
-    def clients(self) -> dict[Lane, Any]:
+    def clients(self) -> dict[Lane, Client]:
         """One client a lane."""
         return registry.clients(self.settings)
 
@@ -77,7 +78,9 @@ class Service:
         """One for each lane whose balances can be asked for."""
         requeues = self.settings.relograde_requeue_on_funds
         return [
-            BalanceLook(self.ledger, lane, self.clients[lane], requeues=requeues)
+            BalanceLook(
+                self.ledger, lane, cast(ReadingClient, self.clients[lane]), requeues=requeues
+            )
             for lane in self.lanes
             if self.shelf.limits[lane.supplier].accounts
         ]

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,153 +38,122 @@ class Variable:
     kind: str
     default: str
     meaning: str
-    secret: bool = False
+
+    @property
+    def secret(self) -> bool:
+        """True when it may come from a file instead: `NAME_FILE`."""
+        return self.kind in ("secret", "redis")
 
 
-def _variable(name: str, kind: str, default: str, meaning: str) -> Variable:
-    return Variable(name, kind, default, meaning, secret=kind in ("secret", "redis"))
+def _setting(kind: str, default: str, meaning: str) -> Any:
+    """A field of `Settings`, with the row of the README's table that describes it."""
+    return field(metadata={"kind": kind, "default": default, "meaning": meaning})
 
 
-VARIABLES: tuple[Variable, ...] = tuple(
-    _variable(*row)
-    for row in (
-        (
-            "REDIS_URL",
-            "redis",
-            "redis://127.0.0.1:6379/0",
-            "broker, and the ledger unless LEDGER_URL is set; or redis+sentinel://HOST:PORT,…/MASTER",
-        ),
-        ("LEDGER_URL", "redis", "", "the ledger's Redis; empty: the same as REDIS_URL"),
-        ("COUNTERSIGN_PREFIX", "prefix", "countersign", "first part of every key of the ledger"),
-        ("COUNTERSIGN_CONCURRENCY", "count", "150", "threads of one worker process"),
-        ("RELOGRADE_URL", "url", "https://connect.relograde.com", "base URL"),
-        ("RELOGRADE_API_VERSION", "text", "1.02", "version in the path"),
-        ("RELOGRADE_API_KEY", "secret", "", "API key when there is one account"),
-        (
-            "RELOGRADE_ACCOUNTS",
-            "names",
-            "",
-            "several API keys, by name, comma separated; RELOGRADE_API_KEY_<NAME> each",
-        ),
-        (
-            "RELOGRADE_CALLS_PER_MINUTE",
-            "count",
-            "50",
-            "our share of the supplier's 60; 0: no limit",
-        ),
-        ("RELOGRADE_MAX_IN_FLIGHT", "count", "60", "calls at once, per lane"),
-        ("RELOGRADE_CONNECT_TIMEOUT", "seconds", "5", "seconds to connect"),
-        (
-            "RELOGRADE_READ_TIMEOUT",
-            "seconds",
-            "45",
-            "seconds for the answer; a confirm holds up to 30",
-        ),
-        (
-            "RELOGRADE_SETTLE_SECONDS",
-            "seconds",
-            "40",
-            "after a confirm can have left, before `created` is believed",
-        ),
-        (
-            "RELOGRADE_CONFIRM_WITHIN_SECONDS",
-            "seconds",
-            "86400",
-            "from creation to the supplier's deadline",
-        ),
-        (
-            "RELOGRADE_DEADLINE_MARGIN_SECONDS",
-            "seconds",
-            "30",
-            "kept before the deadline: the last safe moment",
-        ),
-        (
-            "RELOGRADE_RECHECK_SECONDS",
-            "schedule",
-            "15,30,60,120,300,600,1200,1800",
-            "re-checks of a pending order",
-        ),
-        ("RELOGRADE_PENDING_LIMIT_SECONDS", "seconds", "604800", "pending longer is a dead letter"),
-        (
-            "RELOGRADE_BATCH_RECHECK",
-            "switch",
-            "on",
-            "one page of the list answers for several pending orders",
-        ),
-        (
-            "RELOGRADE_REQUEUE_ON_FUNDS",
-            "switch",
-            "off",
-            "requeue insufficient_balance by itself, as far as the balance pays, when it has "
-            "come back",
-        ),
-        (
-            "LOGITRAIL_URLS",
-            "urls",
-            "https://api-1.logitrail.com/2015-01-01,https://api-2.logitrail.com/2015-01-01",
-            "the parallel hosts, comma separated",
-        ),
-        ("LOGITRAIL_MERCHANT_ID", "text", "", "merchant id, without the `M-`"),
-        ("LOGITRAIL_SECRET", "secret", "", "the merchant's shared secret"),
-        ("LOGITRAIL_CALLS_PER_MINUTE", "count", "0", "0: no limit"),
-        ("LOGITRAIL_MAX_IN_FLIGHT", "count", "60", "calls at once"),
-        ("LOGITRAIL_CONNECT_TIMEOUT", "seconds", "5", "seconds to connect"),
-        ("LOGITRAIL_READ_TIMEOUT", "seconds", "30", "seconds for the answer"),
-        (
-            "LOGITRAIL_SETTLE_SECONDS",
-            "seconds",
-            "60",
-            "after a confirm can have left, before it is repeated to ask",
-        ),
-        (
-            "LOGITRAIL_GIVE_UP_SECONDS",
-            "seconds",
-            "259200",
-            "from acceptance or requeue, then a dead letter",
-        ),
-        ("RETRY_SECONDS", "schedule", "2,10,30,60,300,900", "after a failure; the last repeats"),
-        (
-            "DEADLINE_WARNING_SECONDS",
-            "seconds",
-            "7200",
-            "order.deadline_warning is told this long before",
-        ),
-        ("RETENTION_DAYS", "seconds", "30", "days that an ended order stays readable"),
-        ("OUTCOME_TASK", "text", "", "Celery task that is told each outcome, by name"),
-        ("OUTCOME_QUEUE", "text", "outcomes", "the queue that this task is sent to"),
-        ("OUTCOME_URL", "url", "", "URL that each outcome is POSTed to"),
-        ("OUTCOME_SECRET", "secret", "", "Standard Webhooks secret (whsec_…) that signs the POST"),
-        (
-            "VOUCHER_PUBLIC_KEY",
-            "text",
-            "",
-            "X25519 key (base64 or hex): vouchers are sealed to it; empty: dropped",
-        ),
-        ("FLOWER_BASIC_AUTH", "secret", "", "user:password of Flower; empty: loopback only"),
-    )
-)
-_BY_NAME = {variable.name: variable for variable in VARIABLES}
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What is set for the calls to one supplier; times in seconds."""
+
+    calls_per_minute: int
+    max_in_flight: int
+    connect_timeout: float
+    read_timeout: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
-    """The values of `VARIABLES`, typed; attributes are the names in lower case."""
+    """The values of the environment. Each field but the last is the variable of the same name."""
 
-    values: Mapping[str, Any]
+    redis_url: str = _setting(
+        "redis",
+        "redis://127.0.0.1:6379/0",
+        "broker, and the ledger unless LEDGER_URL is set; or redis+sentinel://HOST:PORT,…/MASTER",
+    )
+    ledger_url: str = _setting("redis", "", "the ledger's Redis; empty: the same as REDIS_URL")
+    countersign_prefix: str = _setting(
+        "prefix", "countersign", "first part of every key of the ledger"
+    )
+    countersign_concurrency: int = _setting("count", "150", "threads of one worker process")
+    relograde_url: str = _setting("url", "https://connect.relograde.com", "base URL")
+    relograde_api_version: str = _setting("text", "1.02", "version in the path")
+    relograde_api_key: str = _setting("secret", "", "API key when there is one account")
+    relograde_accounts: tuple[str, ...] = _setting(
+        "names", "", "several API keys, by name, comma separated; RELOGRADE_API_KEY_<NAME> each"
+    )
+    relograde_calls_per_minute: int = _setting(
+        "count", "50", "our share of the supplier's 60; 0: no limit"
+    )
+    relograde_max_in_flight: int = _setting("count", "60", "calls at once, per lane")
+    relograde_connect_timeout: float = _setting("seconds", "5", "seconds to connect")
+    relograde_read_timeout: float = _setting(
+        "seconds", "45", "seconds for the answer; a confirm holds up to 30"
+    )
+    relograde_settle_seconds: float = _setting(
+        "seconds", "40", "after a confirm can have left, before `created` is believed"
+    )
+    relograde_confirm_within_seconds: float = _setting(
+        "seconds", "86400", "from creation to the supplier's deadline"
+    )
+    relograde_deadline_margin_seconds: float = _setting(
+        "seconds", "30", "kept before the deadline: the last safe moment"
+    )
+    relograde_recheck_seconds: tuple[float, ...] = _setting(
+        "schedule", "15,30,60,120,300,600,1200,1800", "re-checks of a pending order"
+    )
+    relograde_pending_limit_seconds: float = _setting(
+        "seconds", "604800", "pending longer is a dead letter"
+    )
+    relograde_batch_recheck: bool = _setting(
+        "switch", "on", "one page of the list answers for several pending orders"
+    )
+    relograde_requeue_on_funds: bool = _setting(
+        "switch",
+        "off",
+        "requeue insufficient_balance by itself, as far as the balance pays, when it has come back",
+    )
+    logitrail_urls: tuple[str, ...] = _setting(
+        "urls",
+        "https://api-1.logitrail.com/2015-01-01,https://api-2.logitrail.com/2015-01-01",
+        "the parallel hosts, comma separated",
+    )
+    logitrail_merchant_id: str = _setting("text", "", "merchant id, without the `M-`")
+    logitrail_secret: str = _setting("secret", "", "the merchant's shared secret")
+    logitrail_calls_per_minute: int = _setting("count", "0", "0: no limit")
+    logitrail_max_in_flight: int = _setting("count", "60", "calls at once")
+    logitrail_connect_timeout: float = _setting("seconds", "5", "seconds to connect")
+    logitrail_read_timeout: float = _setting("seconds", "30", "seconds for the answer")
+    logitrail_settle_seconds: float = _setting(
+        "seconds", "60", "after a confirm can have left, before it is repeated to ask"
+    )
+    logitrail_give_up_seconds: float = _setting(
+        "seconds", "259200", "from acceptance or requeue, then a dead letter"
+    )
+    retry_seconds: tuple[float, ...] = _setting(
+        "schedule", "2,10,30,60,300,900", "after a failure; the last repeats"
+    )
+    deadline_warning_seconds: float = _setting(
+        "seconds", "7200", "order.deadline_warning is told this long before"
+    )
+    retention_days: float = _setting("seconds", "30", "days that an ended order stays readable")
+    outcome_task: str = _setting("text", "", "Celery task that is told each outcome, by name")
+    outcome_queue: str = _setting("text", "outcomes", "the queue that this task is sent to")
+    outcome_url: str = _setting("url", "", "URL that each outcome is POSTed to")
+    outcome_secret: str = _setting(
+        "secret", "", "Standard Webhooks secret (whsec_…) that signs the POST"
+    )
+    voucher_public_key: str = _setting(
+        "text", "", "X25519 key (base64 or hex): vouchers are sealed to it; empty: dropped"
+    )
+    flower_basic_auth: str = _setting("secret", "", "user:password of Flower; empty: loopback only")
     relograde_keys: Mapping[str | None, str]
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["values"][name.upper()]
-        except KeyError:
-            raise AttributeError(name) from None
+    """The API keys by account; None is the account without a name."""
 
     def __repr__(self) -> str:
         return "Settings(…)"
 
     @cached_property
     def accounts(self) -> dict[str, tuple[str | None, ...]]:
-        """The accounts of each supplier: one lane each; None is the unnamed one."""
+        """The accounts of each supplier: one lane each."""
         return {"relograde": tuple(self.relograde_keys), "logitrail": (None,)}
 
     @cached_property
@@ -194,14 +163,33 @@ class Settings:
 
     @cached_property
     def channels(self) -> tuple[str, ...]:
-        """How the web app is told."""
-        return tuple(
-            name for name, on in (("task", self.outcome_task), ("post", self.outcome_url)) if on
-        )
+        """The ways to the web app: task, post, both or none."""
+        ways = (("task", self.outcome_task), ("post", self.outcome_url))
+        return tuple(name for name, on in ways if on)
 
-    def of(self, supplier: str, name: str) -> Any:
-        """A setting that both suppliers have, such as `calls_per_minute`."""
-        return self.values[f"{supplier}_{name}".upper()]
+    @cached_property
+    def calls(self) -> dict[str, CallSettings]:
+        """What is set for the calls to each supplier."""
+        return {
+            "relograde": CallSettings(
+                self.relograde_calls_per_minute,
+                self.relograde_max_in_flight,
+                self.relograde_connect_timeout,
+                self.relograde_read_timeout,
+            ),
+            "logitrail": CallSettings(
+                self.logitrail_calls_per_minute,
+                self.logitrail_max_in_flight,
+                self.logitrail_connect_timeout,
+                self.logitrail_read_timeout,
+            ),
+        }
+
+
+VARIABLES = tuple(
+    Variable(one.name.upper(), **one.metadata) for one in fields(Settings) if one.metadata
+)
+_BY_NAME = {variable.name: variable for variable in VARIABLES}
 
 
 def table() -> str:
@@ -317,13 +305,13 @@ def load() -> Settings:
 
     Raises `SettingsError` with one line that names the first variable at fault.
     """
-    values = {variable.name: _value(variable) for variable in VARIABLES}
-    keys = _relograde_keys(values)
-    _refuse_unknown(
-        {*_BY_NAME, *(f"RELOGRADE_API_KEY_{account.upper()}" for account in keys if account)}
-    )
-    _check(values)
-    return Settings(values, keys)
+    values = {variable.name.lower(): _value(variable) for variable in VARIABLES}
+    keys = _relograde_keys(values["relograde_accounts"], values["relograde_api_key"])
+    named = {f"RELOGRADE_API_KEY_{account.upper()}" for account in keys if account}
+    _refuse_unknown({*_BY_NAME, *named})
+    settings = Settings(**values, relograde_keys=keys)
+    _check(settings)
+    return settings
 
 
 def _value(variable: Variable) -> Any:
@@ -332,33 +320,28 @@ def _value(variable: Variable) -> Any:
         raise SettingsError(f"{variable.name}: set either it or {file}, not both")
     env = FileAwareEnv(strip_whitespace=True) if variable.secret else Env()
     try:
-        return _READ[variable.kind](
-            env.str(variable.name, variable.default).strip() or variable.default
-        )
+        text = env.str(variable.name, variable.default).strip() or variable.default
+        return _READ[variable.kind](text)
     except UnicodeError:
         raise SettingsError(f"{file}: cannot be read") from None
     except (ValueError, EnvError) as error:
         known = str(error).startswith(("is ", "must ", "needs ", "The value of"))
-        raise SettingsError(
-            f"{variable.name}: {error if known else f'is not a valid {variable.kind}'}"
-        ) from None
+        says = error if known else f"is not a valid {variable.kind}"
+        raise SettingsError(f"{variable.name}: {says}") from None
 
 
-def _relograde_keys(values: Mapping[str, Any]) -> dict[str | None, str]:
-    accounts = values["RELOGRADE_ACCOUNTS"]
+def _relograde_keys(accounts: tuple[str, ...], unnamed: str) -> dict[str | None, str]:
     if not accounts:
-        return {None: values["RELOGRADE_API_KEY"]}
-    rows = {
-        name: Variable(f"RELOGRADE_API_KEY_{name.upper()}", "secret", "", "", secret=True)
-        for name in accounts
-    }
-    keys = {name: _value(row) for name, row in rows.items()}
-    for name, key in keys.items():
-        if not key:
+        return {None: unnamed}
+    keys: dict[str | None, str] = {None: unnamed} if unnamed else {}
+    for account in accounts:
+        variable = Variable(f"RELOGRADE_API_KEY_{account.upper()}", "secret", "", "")
+        keys[account] = _value(variable)
+        if not keys[account]:
             raise SettingsError(
-                f"{rows[name].name}: is missing, and RELOGRADE_ACCOUNTS names {name}"
+                f"{variable.name}: is missing, and RELOGRADE_ACCOUNTS names {account}"
             )
-    return {**({None: values["RELOGRADE_API_KEY"]} if values["RELOGRADE_API_KEY"] else {}), **keys}
+    return keys
 
 
 def _refuse_unknown(known: set[str]) -> None:
@@ -368,38 +351,45 @@ def _refuse_unknown(known: set[str]) -> None:
             raise SettingsError(f"{name}: unknown setting")
 
 
-def _check(values: Mapping[str, Any]) -> None:
-    if values["OUTCOME_URL"] and not values["OUTCOME_SECRET"]:
+def _check(settings: Settings) -> None:
+    if settings.outcome_url and not settings.outcome_secret:
         raise SettingsError("OUTCOME_SECRET: is missing, and OUTCOME_URL is set")
-    if values["FLOWER_BASIC_AUTH"] and ":" not in values["FLOWER_BASIC_AUTH"]:
+    if settings.flower_basic_auth and ":" not in settings.flower_basic_auth:
         raise SettingsError("FLOWER_BASIC_AUTH: needs the form user:password")
-    _check_keys(values)
-    for supplier in ("RELOGRADE", "LOGITRAIL"):
-        if values[f"{supplier}_MAX_IN_FLIGHT"] < 1:
-            raise SettingsError(f"{supplier}_MAX_IN_FLIGHT: must be above 0")
-        for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT"):
-            if values[f"{supplier}_{name}"] <= 0:
-                raise SettingsError(f"{supplier}_{name}: must be above 0")
-    if values["COUNTERSIGN_CONCURRENCY"] < 5:
+    _check_voucher_key(settings.voucher_public_key)
+    _check_outcome_secret(settings.outcome_secret)
+    for supplier, calls in settings.calls.items():
+        _check_calls(supplier.upper(), calls)
+    if settings.countersign_concurrency < 5:
         raise SettingsError("COUNTERSIGN_CONCURRENCY: must be 5 or more")
 
 
-def _check_keys(values: Mapping[str, Any]) -> None:
-    """A key that is refused only when it is used would be found out by the first order."""
+def _check_calls(prefix: str, calls: CallSettings) -> None:
+    if calls.max_in_flight < 1:
+        raise SettingsError(f"{prefix}_MAX_IN_FLIGHT: must be above 0")
+    if calls.connect_timeout <= 0:
+        raise SettingsError(f"{prefix}_CONNECT_TIMEOUT: must be above 0")
+    if calls.read_timeout <= 0:
+        raise SettingsError(f"{prefix}_READ_TIMEOUT: must be above 0")
+
+
+# A key that is refused only when it is used would be found out by the first order.
+def _check_voucher_key(key: str) -> None:
     try:
-        Sealer.from_key(values["VOUCHER_PUBLIC_KEY"])
+        Sealer.from_key(key)
     except ValueError:
-        raise SettingsError(
-            "VOUCHER_PUBLIC_KEY: is not an X25519 public key in base64 or hex"
-        ) from None
+        says = "is not an X25519 public key in base64 or hex"
+        raise SettingsError(f"VOUCHER_PUBLIC_KEY: {says}") from None
+
+
+def _check_outcome_secret(secret: str) -> None:
     try:
-        base64.b64decode(values["OUTCOME_SECRET"].removeprefix("whsec_"), validate=True)
-        if values["OUTCOME_SECRET"]:
-            Webhook(values["OUTCOME_SECRET"])
+        base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        if secret:
+            Webhook(secret)
     except Exception:
-        raise SettingsError(
-            "OUTCOME_SECRET: is not a Standard Webhooks secret (whsec_ and base64)"
-        ) from None
+        says = "is not a Standard Webhooks secret (whsec_ and base64)"
+        raise SettingsError(f"OUTCOME_SECRET: {says}") from None
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Scripts:
         if self._clock:
             return self._clock()
         seconds, microseconds = self.client.time()
-        return float(seconds) + microseconds / 1e6
+        return float(seconds) + float(microseconds) / 1e6
 
     def recent_time(self) -> float:
         """The ledger's clock by its last answer and ours: never ahead of `time`, and behind it by

@@ -17,7 +17,7 @@ from celery.worker.request import Request as CeleryRequest
 
 from worker import boundaries
 from worker.service import service
-from worker.web_app.doors import Refused
+from worker.web_app.refusals import Refused
 
 log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")
@@ -70,7 +70,7 @@ class Consumer(CeleryConsumer):
             if fault:
                 return self._keep(message, *fault)
             try:
-                return handle(message)
+                handle(message)
             except self.connection_errors:
                 raise
             except Exception:

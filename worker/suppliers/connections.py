@@ -59,7 +59,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallLimits:
     """What one call may take: two instants of `time.monotonic()`, and the seconds that one read may
     wait.
     """
@@ -83,14 +83,14 @@ def _left_until(instant: float) -> float:
     return left
 
 
-CURRENT: ContextVar[Limits] = ContextVar("limits of the call under way")
+CURRENT: ContextVar[CallLimits] = ContextVar("limits of the call under way")
 """Unset outside a call: then a connection raises LookupError and sends nothing."""
 
 
 class _TimedReader(io.RawIOBase):
     """A socket's bytes, each wait for them no longer than what remains of the call."""
 
-    def __init__(self, sock: socket.socket, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, limits: CallLimits) -> None:
         self._sock = sock
         self._limits = limits
         # makefile, since it keeps the socket open until the answer is read even when the connection
@@ -138,7 +138,7 @@ class _GatedConnection(HTTPConnection):
                 failure = error
         raise failure
 
-    def _open(self, address: str, limits: Limits) -> socket.socket:
+    def _open(self, address: str, limits: CallLimits) -> socket.socket:
         sock = create_connection(
             (address, self.port or 0), limits.to_connect(), socket_options=self.socket_options
         )

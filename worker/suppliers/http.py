@@ -26,9 +26,9 @@ import urllib3.exceptions
 
 from worker.errors import causes
 from worker.rules.answers import Unavailable, Unknown
-from worker.suppliers.connections import CURRENT, Gate, GatedAdapter, Limits, TooLate
+from worker.suppliers.connections import CURRENT, CallLimits, Gate, GatedAdapter, TooLate
 
-__all__ = ["Gate", "Http", "Reply", "retry_after", "segment"]
+__all__ = ["Gate", "Http", "HttpReply", "retry_after", "segment"]
 
 BODY_MAX = 1024 * 1024
 
@@ -47,7 +47,7 @@ _AFTER_SENDING: tuple[tuple[type[BaseException], str], ...] = ((TimeoutError, "r
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """What a supplier answered.
 
     `body` is None when it cannot be used: too large, or not what its encoding says.
@@ -116,7 +116,7 @@ class Http:
         document: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         body_max: int = BODY_MAX,
-    ) -> Reply | Unavailable | Unknown:
+    ) -> HttpReply | Unavailable | Unknown:
         """Send once, and wait no longer than both timeouts together, however slowly the reply
         drips.
 
@@ -126,7 +126,7 @@ class Http:
         """
         started = time.monotonic()
         connect, read = self._timeouts
-        token = CURRENT.set(Limits(gate, started + connect, started + connect + read, read))
+        token = CURRENT.set(CallLimits(gate, started + connect, started + connect + read, read))
         try:
             return self._exchange(method, url, document, headers or {}, body_max)
         except (
@@ -142,7 +142,7 @@ class Http:
 
     def _exchange(
         self, method: str, url: str, document: bytes | None, more: Mapping[str, str], body_max: int
-    ) -> Reply:
+    ) -> HttpReply:
         headers = (
             {"Content-Type": "application/json", **more} if document is not None else dict(more)
         )
@@ -155,7 +155,7 @@ class Http:
             allow_redirects=False,
             stream=True,
         ) as response:
-            return Reply(
+            return HttpReply(
                 status=response.status_code,
                 content_type=response.headers.get("Content-Type", ""),
                 retry_after=retry_after(response.headers.get("Retry-After"), datetime.now(UTC)),

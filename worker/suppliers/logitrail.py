@@ -21,7 +21,7 @@ from schemas.logitrail import (
     load_events,
 )
 from worker.rules.answers import Answer, Blocked, Cancelled, Confirmed, NotFound, Rejected, Unknown
-from worker.suppliers.http import Gate, Http, Reply, segment
+from worker.suppliers.http import Gate, Http, HttpReply, segment
 
 _NOT_PASSIVE = "order_not_passive"
 
@@ -81,12 +81,12 @@ class Logitrail:
         except ValueError:
             return Rejected("invalid_request", "details are not JSON")
         reply = self._http.call("POST", url, gate, document)
-        return self._meaning(reply, order_id) if isinstance(reply, Reply) else reply
+        return self._meaning(reply, order_id) if isinstance(reply, HttpReply) else reply
 
     def close(self) -> None:
         self._http.close()
 
-    def _meaning(self, reply: Reply, order_id: str) -> Answer:
+    def _meaning(self, reply: HttpReply, order_id: str) -> Answer:
         document = reply.json()
         code = _code(document)
         if code == _NOT_PASSIVE and not _success(document):

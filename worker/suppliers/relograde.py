@@ -28,7 +28,7 @@ from worker.rules.answers import (
     Unknown,
 )
 from worker.rules.page_search import PAGE_SIZE
-from worker.suppliers.http import BODY_MAX, Gate, Http, Reply, segment
+from worker.suppliers.http import BODY_MAX, Gate, Http, HttpReply, segment
 
 # Documented messages of confirm, by a stable fragment in lower case. The first that occurs decides.
 REFUSALS: tuple[tuple[str, Answer], ...] = (
@@ -104,7 +104,7 @@ class Relograde:
         body.
         """
         reply = self._http.call("PATCH", f"{self._root}/order/confirm/{segment(order_id)}", gate)
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, HttpReply):
             return reply
         if reply.status != 200:
             return _refused_confirm(reply)
@@ -113,7 +113,7 @@ class Relograde:
 
     def find(self, order_id: str, gate: Gate) -> Answer:
         reply = self._http.call("GET", f"{self._root}/order/{segment(order_id)}", gate)
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, HttpReply):
             return reply
         return (
             self._named(reply.json(), order_id) if reply.status == 200 else _failed_question(reply)
@@ -150,7 +150,7 @@ class Relograde:
     def _ask(self, path: str, gate: Gate, body_max: int = BODY_MAX) -> Any:
         """The document of a question that is about no single order."""
         reply = self._http.call("GET", f"{self._root}/{path}", gate, body_max=body_max)
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, HttpReply):
             return reply
         if reply.status == 200:
             document = reply.json()
@@ -228,7 +228,7 @@ def _missing(order: dict[str, Any]) -> tuple[Line, ...]:
     )
 
 
-def _refused_confirm(reply: Reply) -> Answer:
+def _refused_confirm(reply: HttpReply) -> Answer:
     if reply.status == 429:
         return Blocked("rate_limited", reply.retry_after, "HTTP 429")
     if reply.status in _EXPLAINED:
@@ -245,7 +245,7 @@ def _undocumented(status: int) -> Answer:
     return Unknown(f"HTTP {status}", outage=True)
 
 
-def _failed_question(reply: Reply) -> Answer:
+def _failed_question(reply: HttpReply) -> Answer:
     """A read that was refused says nothing about the order, except that there is none."""
     if 300 <= reply.status < 400:
         return Blocked("misconfigured", detail=f"HTTP {reply.status}")
@@ -255,7 +255,7 @@ def _failed_question(reply: Reply) -> Answer:
     return replace(answer, refused=False) if isinstance(answer, Unknown) else answer
 
 
-def _message(reply: Reply) -> str:
+def _message(reply: HttpReply) -> str:
     """What an error says, in lower case: JSON, else plain text. A web page is nobody's message."""
     text = _texts(reply.json()) or (reply.body or b"").decode("utf-8", "replace").strip()
     return "" if text.startswith("<") else text[:_MESSAGE_MAX].lower()

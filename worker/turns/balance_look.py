@@ -8,7 +8,6 @@ The ledger says whether a look is wanted and permitted: at most one a minute, wh
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from schemas.lane import Lane
 from worker.ledger import Ledger
@@ -17,6 +16,7 @@ from worker.ledger.limits import LOOK_EVERY
 from worker.ledger.reads.money import MoneyReads
 from worker.rules import interventions
 from worker.rules.money import payable
+from worker.suppliers.client import ReadingClient
 from worker.turns.lane_question import LaneQuestion
 
 log = logging.getLogger("countersign.accounts")
@@ -34,7 +34,7 @@ class BalanceLook:
         self,
         ledger: Ledger,
         lane: Lane,
-        client: Any,
+        client: ReadingClient,
         *,
         requeues: bool,
         monotonic: Callable[[], float] = time.monotonic,

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import redis
 
@@ -17,6 +17,7 @@ from worker.ledger.replies import Claim
 from worker.rules.answers import Answer
 from worker.rules.policy import Policy
 from worker.rules.words import READ, Call, Step
+from worker.suppliers.client import Client, ReadingClient
 from worker.suppliers.http import Gate
 from worker.turns.step_log import log_step, say_pages_off
 
@@ -43,7 +44,7 @@ class Executor:
         self,
         ledger: Ledger,
         policies: Mapping[str, Policy],
-        clients: Mapping[Lane, Any],
+        clients: Mapping[Lane, Client],
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
     ) -> None:
@@ -105,7 +106,8 @@ class Executor:
         order = permit.order
         client = self.clients[order.lane]
         if permit.call.kind == READ:
-            return client.find(order.order_id, gate)
+            # The policy reads only where the supplier's rules say that it can.
+            return cast(ReadingClient, client).find(order.order_id, gate)
         document = json.loads(details) if details else None
         return client.confirm(order.order_id, gate, host=permit.call.host, details=document)
 

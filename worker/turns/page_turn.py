@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from schemas.lane import Lane
 from schemas.order import Order
@@ -21,6 +21,7 @@ from worker.rules import page_trust
 from worker.rules.answers import Answer, Blocked, Unavailable, Unknown
 from worker.rules.page_search import ENOUGH, Listing, PendingOrder
 from worker.rules.words import READ, Call, Step
+from worker.suppliers.client import Client, ReadingClient
 from worker.turns.lane_question import LaneQuestion
 from worker.turns.step_log import log_step, say_pages_off
 
@@ -58,7 +59,7 @@ class PageTurn:
         self,
         ledger: Ledger,
         question: LaneQuestion,
-        clients: Mapping[Lane, Any],
+        clients: Mapping[Lane, Client],
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
     ) -> None:
         self.ledger = ledger
@@ -77,7 +78,7 @@ class PageTurn:
         if number is None:
             self._learn(lane, survey.listing, survey.now + LOOK_AGAIN, survey.now)
             return "no_page"
-        client = self.clients[lane]
+        client = cast(ReadingClient, self.clients[lane])
         asked = self.question.ask(lane, KIND_PAGE, 0.0, lambda gate: client.find_page(number, gate))
         if isinstance(asked, str):
             return asked

@@ -1,8 +1,8 @@
 """What the doors do with a message: check it, and ring, open, withdraw, prove or acknowledge.
 
-A message that is unreadable, invalid or conflicting is kept whole as a dead letter with the
-offending field; nothing here raises for bad input. `redis.RedisError` passes through: the task then
-leaves the message with the broker.
+A message that is unreadable, invalid or conflicting is kept whole as a dead letter with the field
+at fault; nothing here raises for bad input. `redis.RedisError` passes through: the task then leaves
+the message with the broker.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from marshmallow import ValidationError
 
-from schemas.messages import AHEAD, DOORS, SUPPLIERS, first_error
+from schemas.messages import AHEAD, DOORS, first_error
 from schemas.order import Order
 from worker import boundaries
 from worker.ledger import Ledger, Opened
@@ -25,22 +25,11 @@ from worker.rules.words import NOTICE, Call
 from worker.settings import Settings
 from worker.suppliers import logitrail, relograde
 from worker.turns.executor import Executor
+from worker.web_app.refusals import Refusals, Refused
 
 log = logging.getLogger("countersign.doors")
-MASK = "***"
 _SCHEMAS = {door: schema() for door, schema in DOORS.items()}
 """Made once: to make a schema costs more than to use it."""
-
-
-class Refused(Exception):  # noqa: N818 - it reads as what happened
-    """A message that is kept as a dead letter instead of being obeyed: its reason, and the field at
-    fault.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.detail = detail
 
 
 class Doors:
@@ -55,15 +44,23 @@ class Doors:
         executor: Executor,
         accept: Callable[[Order, str | None], Opened] | None = None,
     ) -> None:
-        """`accept` opens an order and begins its first step; by default that is left to the
+        """`accept` opens an order and begins its first step; the default leaves that step to the
         dispatcher.
         """
         self.settings = settings
         self.ledger = ledger
-        self.messages = messages
+        self.refusals = Refusals(messages)
         self.outbox = outbox
         self.executor = executor
         self.accept = accept or ledger.open
+        self._open: dict[str, Callable[[dict[str, Any]], str]] = {
+            "orders.confirm": self._confirm,
+            "orders.hint": self._hint_order,
+            "orders.withdraw": self._withdraw,
+            "webhooks.relograde": self._relograde,
+            "webhooks.logitrail": self._logitrail,
+            "outcomes.acknowledge": self._acknowledge,
+        }
 
     def receive(self, door: str, args: Any, kwargs: Any) -> str:
         """Takes one message for `door`; returns what came of it, a static word."""
@@ -71,7 +68,7 @@ class Doors:
         try:
             if args:
                 raise Refused("invalid_message", "args: Only keyword arguments are taken.")
-            return str(getattr(self, "_" + door.replace(".", "_"))(load(door, kwargs)))
+            return self._open[door](load(door, kwargs))
         except Refused as refusal:
             return self.refuse(refusal, door, args, kwargs)
         except redis.RedisError:
@@ -79,56 +76,39 @@ class Doors:
         except Exception as error:
             # Whatever it was, the message must not be lost with it.
             log.exception("door_failed", extra={"fields": {"door": door}})
-            return self.refuse(
-                Refused("invalid_message", f"message: {type(error).__name__}"), door, args, kwargs
-            )
+            unknown = Refused("invalid_message", f"message: {type(error).__name__}")
+            return self.refuse(unknown, door, args, kwargs)
+
+    def refuse(
+        self, refusal: Refused, door: str, args: Any, kwargs: Any, *, raw: str | None = None
+    ) -> str:
+        """Keeps a message as a dead letter; `raw`: the bytes of an unreadable one, in base64."""
+        known = tuple(_SCHEMAS[door].fields) if door in _SCHEMAS else ()
+        return self.refusals.keep(refusal, door, args, kwargs, known=known, raw=raw)
+
+    # --- a person at a terminal -------------------------------------------------------------------
 
     def check_in(self, request: dict[str, Any]) -> str:
-        """Accepts an order for a person at a terminal: the same checks, the fault said at once
-        instead of kept.
-        """
+        """Accepts an order with the same checks; the fault is said at once instead of kept."""
         try:
             order = self._requested(load("orders.confirm", request))
         except Refused as refusal:
             return f"refused: {refusal.detail}"
         opened = self.ledger.open(order)
-        return (
-            f"refused: {_conflict(opened.differs)}"
-            if opened.result == "conflict"
-            else opened.result
-        )
+        if opened.result == "conflict":
+            return f"refused: {_conflict(opened.differs)}"
+        return opened.result
 
     def withdraw_now(self, request: dict[str, Any]) -> str:
-        """Withdraws for a person at a terminal."""
+        """Withdraws an order with the same checks."""
         try:
-            return self._orders_withdraw(load("orders.withdraw", request))
+            return self._withdraw(load("orders.withdraw", request))
         except Refused as refusal:
             return f"refused: {refusal.detail}"
 
-    def refuse(
-        self, refusal: Refused, door: str, args: Any, kwargs: Any, *, raw: str | None = None
-    ) -> str:
-        """Keeps a message as a dead letter, whole; the values of fields that the door does not know
-        are masked.
+    # --- orders.confirm ---------------------------------------------------------------------------
 
-        `raw`: the bytes of one that cannot be read, in base64.
-        """
-        known = tuple(_SCHEMAS[door].fields) if door in _SCHEMAS else ()
-        body: dict[str, Any] = {
-            "task": door,
-            "args": [value if n < len(known) else MASK for n, value in enumerate(args or ())],
-            "kwargs": {name: value if name in known else MASK for name, value in kwargs.items()},
-        }
-        if raw is not None:
-            body["raw"] = raw
-        named = _named({**dict(zip(known, args or (), strict=False)), **kwargs})
-        identity = {"task": door, "args": args, "kwargs": kwargs, "raw": raw}
-        key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)
-        fields = {"key": key, "reason": refusal.reason, "detail": refusal.detail, "door": door}
-        log.error("message_refused", extra={"fields": fields})
-        return refusal.reason
-
-    def _orders_confirm(self, data: dict[str, Any]) -> str:
+    def _confirm(self, data: dict[str, Any]) -> str:
         order = self._requested(data)
         details = None if data["details"] is None else _json(data["details"])
         opened = self.accept(order, details)
@@ -138,17 +118,10 @@ class Doors:
         return opened.result
 
     def _requested(self, data: dict[str, Any]) -> Order:
-        supplier, now = data["supplier"], self.ledger.recent_time()
+        supplier = data["supplier"]
         if data["account"] not in self.settings.accounts[supplier]:
             raise Refused("invalid_message", "account: Unknown account.")
-        created = data["created_at"].timestamp() if data["created_at"] else None
-        if created is not None and created > now:
-            now = self.ledger.time()
-        if created is not None and created > now + AHEAD.total_seconds():
-            raise Refused(
-                "invalid_message", f"created_at: More than {AHEAD.seconds} seconds ahead."
-            )
-        created = None if created is None else min(created, now)
+        created, now = self._created(data)
         within = self.ledger.policies[supplier].rules.confirm_within
         return Order(
             supplier=supplier,
@@ -164,17 +137,31 @@ class Doors:
             details=data["details"] is not None,
         )
 
-    def _orders_hint(self, data: dict[str, Any]) -> str:
+    def _created(self, data: dict[str, Any]) -> tuple[float | None, float]:
+        """When the order was created, and the ledger's time; a clock a little ahead means now."""
+        now = self.ledger.recent_time()
+        if data["created_at"] is None:
+            return None, now
+        created: float = data["created_at"].timestamp()
+        if created > now:
+            now = self.ledger.time()
+        if created > now + AHEAD.total_seconds():
+            detail = f"created_at: More than {AHEAD.seconds} seconds ahead."
+            raise Refused("invalid_message", detail)
+        return min(created, now), now
+
+    # --- the other doors --------------------------------------------------------------------------
+
+    def _hint_order(self, data: dict[str, Any]) -> str:
         return self._hint(data["supplier"], data["order_id"])
 
     def _hint(self, supplier: str, order_id: str) -> str:
         result = self.ledger.hint(supplier, order_id)
-        log.info(
-            "hint", extra={"fields": {"supplier": supplier, "order_id": order_id, "result": result}}
-        )
+        fields = {"supplier": supplier, "order_id": order_id, "result": result}
+        log.info("hint", extra={"fields": fields})
         return result
 
-    def _orders_withdraw(self, data: dict[str, Any]) -> str:
+    def _withdraw(self, data: dict[str, Any]) -> str:
         supplier, order_id = data["supplier"], data["order_id"]
         while True:
             step = self.ledger.change(supplier, order_id, interventions.withdraw)
@@ -183,7 +170,7 @@ class Doors:
             if self.ledger.mark_withdrawn(supplier, order_id):
                 return "withdrawn_before_confirm"
 
-    def _webhooks_relograde(self, data: dict[str, Any]) -> str:
+    def _relograde(self, data: dict[str, Any]) -> str:
         try:
             hinted = relograde.hinted_orders(data["payload"])
         except ValidationError as error:
@@ -192,7 +179,7 @@ class Doors:
             self._hint("relograde", order_id)
         return "hinted" if hinted else "ignored"
 
-    def _webhooks_logitrail(self, data: dict[str, Any]) -> str:
+    def _logitrail(self, data: dict[str, Any]) -> str:
         try:
             events = logitrail.events(data["payload"])
         except ValidationError as error:
@@ -210,22 +197,21 @@ class Doors:
         }
         log.info("webhook", extra={"fields": fields})
 
-    def _outcomes_acknowledge(self, data: dict[str, Any]) -> str:
+    def _acknowledge(self, data: dict[str, Any]) -> str:
         named = parse_id(data["id"])
         if named is None:
             raise Refused("invalid_message", "id: Not the id of an outcome.")
         return self.outbox.delivered(*named, "task")
 
 
-def load(door: str, kwargs: Any) -> dict[str, Any]:
+def load(door: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a door, checked; raises `Refused` with the first field at fault."""
     for name, value in kwargs.items():
         try:
             json.dumps({name: value}, default=str, ensure_ascii=False).encode()
         except (UnicodeError, RecursionError):
-            raise Refused(
-                "invalid_message", f"{name}: Not valid Unicode text, or nested too deep."
-            ) from None
+            detail = f"{name}: Not valid Unicode text, or nested too deep."
+            raise Refused("invalid_message", detail) from None
     try:
         data: dict[str, Any] = _SCHEMAS[door].load(kwargs)
     except ValidationError as error:
@@ -239,26 +225,9 @@ def _conflict(differs: str) -> str:
 
 def _payload_error(error: ValidationError) -> str:
     text = first_error(error)
-    return (
-        f"payload: {text.removeprefix('message: ')}"
-        if text.startswith("message: ")
-        else f"payload.{text}"
-    )
-
-
-def _named(kwargs: dict[str, Any]) -> dict[str, str]:
-    """The order that a refused message spoke of, as far as it can be told."""
-    names = {name: kwargs.get(name) for name in ("supplier", "order_id", "reference")}
-    named = {
-        name: value
-        for name, value in names.items()
-        if isinstance(value, str) and 0 < len(value) <= 255
-    }
-    return (
-        named
-        if named.get("supplier") in SUPPLIERS
-        else {k: v for k, v in named.items() if k == "reference"}
-    )
+    if text.startswith("message: "):
+        return f"payload: {text.removeprefix('message: ')}"
+    return f"payload.{text}"
 
 
 def _json(document: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from standardwebhooks import Webhook
 
 from worker import boundaries
 from worker.ledger.outbox import Delivery, Outbox
-from worker.suppliers.http import Gate, Http, Reply
+from worker.suppliers.http import Gate, Http, HttpReply
 
 log = logging.getLogger("countersign.outcomes")
 BATCH = 100
@@ -60,7 +60,7 @@ class Poster:
         }
         gate = Gate(opened_at=time.monotonic(), send_within=sum(POST_TIMEOUT))
         reply = self._http.call("POST", self.url, gate, text.encode(), headers)
-        return isinstance(reply, Reply) and 200 <= reply.status < 300
+        return isinstance(reply, HttpReply) and 200 <= reply.status < 300
 
     def close(self) -> None:
         """Closes its connections."""

@@ -95,7 +95,8 @@ class MoneyReads:
     def more_wait(self, supplier: str) -> bool:
         """True when orders of a supplier wait that `waiting` does not read."""
         indexes = (self.scripts.key(supplier, name) for name in ("warned", "deadlines"))
-        return self.nearest < sum(self.client.zcard(index) for index in indexes)
+        number: int = sum(self.client.zcard(index) for index in indexes)
+        return self.nearest < number
 
     def _rows(self, supplier: str, name: str) -> Iterator[tuple[str, float]]:
         index, start = self.scripts.key(supplier, name), 0
