@@ -1,7 +1,9 @@
 """Dead letters: show, requeue, resolve. A KEY is SUPPLIER/ORDER_ID, message/N or outcome/ID."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 from worker.ledger import Ledger
 from worker.ledger.messages import Messages
@@ -9,88 +11,156 @@ from worker.ledger.outbox import Outbox, parse_id
 from worker.ledger.reads.views import Views
 from worker.rules import interventions
 
+UNKNOWN = "no such dead letter"
+RESEND = "a refused message cannot be requeued: send it again, corrected, then resolve this letter"
+
+
+class Letters(Protocol):
+    """The letters of one kind. `name` is the part of a KEY behind the first slash.
+
+    What cannot be done is returned as a sentence; None means done.
+    """
+
+    def show(self, name: str) -> dict[str, Any] | None:
+        """Everything there is about one letter; None when there is no such letter."""
+
+    def refusal(self, name: str) -> str | None:
+        """Why `requeue` would not put the letter back."""
+
+    def requeue(self, name: str) -> str | None:
+        """Puts one back. Twice at once is harmless."""
+
+    def resolve(self, name: str, note: str) -> str | None:
+        """Closes one with a person's note."""
+
 
 class DeadLetters:
     """What a person does with what no machine can decide."""
 
     def __init__(self, ledger: Ledger, messages: Messages, outbox: Outbox, views: Views) -> None:
-        self.ledger = ledger
-        self.messages = messages
-        self.outbox = outbox
-        self.views = views
+        self._kinds: dict[str, Letters] = {
+            "message": MessageLetters(messages, views),
+            "outcome": OutcomeLetters(outbox, views),
+            **{supplier: OrderLetters(supplier, ledger, views) for supplier in views.suppliers},
+        }
 
     def show(self, key: str) -> dict[str, Any] | None:
         """Everything there is about one letter; None when there is no such letter."""
-        kind, _, rest = key.partition("/")
-        if kind == "message":
-            fields = self.messages.load(rest)
-            if not fields.get("letter"):
-                return None
-            return {**self.views.message(rest), "body": json.loads(fields["body"])}
-        if kind == "outcome":
-            return next(
-                (
-                    letter
-                    for letter in self.views.letters("outcome_undeliverable")
-                    if letter["key"] == key
-                ),
-                None,
-            )
-        order = self.views.order(kind, rest)
-        if order is None or order.letter is None:
-            return None
-        return {**(self.views.show(kind, rest) or {}), **self.views.order_letter(order)}
+        kind, _, name = key.partition("/")
+        letters = self._kinds.get(kind)
+        return letters.show(name) if letters else None
 
     def exists(self, key: str) -> str | None:
         """None when `requeue` would put this one back, or why it would not."""
-        kind, _, rest = key.partition("/")
-        letter = self.show(key) if kind in (*self.views.suppliers, "outcome") else None
-        if kind == "message":
-            return self.requeue(key)
-        if letter is None or (kind != "outcome" and letter["state"] != "dead"):
-            return self._never(kind, rest) or "no such dead letter"
-        return None
-
-    def _never(self, kind: str, rest: str) -> str | None:
-        order = self.views.order(kind, rest) if kind in self.views.suppliers else None
-        if order is not None and order.letter in interventions.NEVER_REQUEUED:
-            return f"{order.letter} is never requeued: the order is confirmed"
-        return None
+        return self._act(key, lambda letters: letters.refusal)
 
     def requeue(self, key: str) -> str | None:
         """Puts one back; returns None when done, or why not. Doing it twice at once is harmless."""
-        kind, _, rest = key.partition("/")
-        if kind == "message":
-            return (
-                "a refused message cannot be requeued: send it again, corrected, then "
-                "resolve this letter"
-            )
-        if kind == "outcome":
-            return self._close_outcome(rest, requeue=True)
-        if kind not in self.views.suppliers:
-            return "no such dead letter"
-        if never := self._never(kind, rest):
-            return never
-        return (
-            None if self.ledger.change(kind, rest, interventions.requeue) else "no such dead letter"
-        )
+        return self._act(key, lambda letters: letters.requeue)
 
     def resolve(self, key: str, note: str) -> str | None:
         """Closes one with a note; returns None when done, or why not."""
-        kind, _, rest = key.partition("/")
-        if kind == "message":
-            return None if self.messages.close(rest, note) else "no such dead letter"
-        if kind == "outcome":
-            return self._close_outcome(rest, requeue=False)
-        if kind not in self.views.suppliers:
-            return "no such dead letter"
-        done = self.ledger.change(
-            kind, rest, lambda order, now: interventions.resolve(order, now, note)
-        )
-        return None if done else "no such dead letter"
+        return self._act(key, lambda letters: partial(letters.resolve, note=note))
 
-    def _close_outcome(self, text: str, *, requeue: bool) -> str | None:
-        named = parse_id(text)
-        return (
-            None if named and self.outbox.close(*named, requeue=requeue) else "no such dead letter"
-        )
+    def _act(self, key: str, act: Callable[[Letters], Callable[[str], str | None]]) -> str | None:
+        kind, _, name = key.partition("/")
+        letters = self._kinds.get(kind)
+        return act(letters)(name) if letters else UNKNOWN
+
+
+class MessageLetters:
+    """Refused messages."""
+
+    def __init__(self, messages: Messages, views: Views) -> None:
+        self.messages = messages
+        self.views = views
+
+    def show(self, name: str) -> dict[str, Any] | None:
+        """The letter with the message's body."""
+        fields = self.messages.load(name)
+        if not fields.get("letter"):
+            return None
+        return {**self.views.message(name), "body": json.loads(fields["body"])}
+
+    def refusal(self, name: str) -> str:
+        """A refused message is sent again by its sender."""
+        return RESEND
+
+    def requeue(self, name: str) -> str:
+        """A refused message is sent again by its sender."""
+        return RESEND
+
+    def resolve(self, name: str, note: str) -> str | None:
+        """Closes one with a person's note."""
+        return None if self.messages.close(name, note) else UNKNOWN
+
+
+class OutcomeLetters:
+    """Outcomes that the web app has not taken for three days."""
+
+    def __init__(self, outbox: Outbox, views: Views) -> None:
+        self.outbox = outbox
+        self.views = views
+
+    def show(self, name: str) -> dict[str, Any] | None:
+        """The letter as the list shows it."""
+        for letter in self.views.letters("outcome_undeliverable"):
+            if letter["key"] == f"outcome/{name}":
+                return letter
+        return None
+
+    def refusal(self, name: str) -> str | None:
+        """Every letter of this kind can be put back."""
+        return None if self.show(name) else UNKNOWN
+
+    def requeue(self, name: str) -> str | None:
+        """Delivers the outcome again."""
+        return self._close(name, requeue=True)
+
+    def resolve(self, name: str, note: str) -> str | None:
+        """Closes one; an outcome keeps no note."""
+        return self._close(name, requeue=False)
+
+    def _close(self, name: str, *, requeue: bool) -> str | None:
+        named = parse_id(name)
+        if named is None:
+            return UNKNOWN
+        return None if self.outbox.close(*named, requeue=requeue) else UNKNOWN
+
+
+class OrderLetters:
+    """One supplier's orders that wait for a person, and letters beside orders that have ended."""
+
+    def __init__(self, supplier: str, ledger: Ledger, views: Views) -> None:
+        self.supplier = supplier
+        self.ledger = ledger
+        self.views = views
+
+    def show(self, name: str) -> dict[str, Any] | None:
+        """The order with its timeline and its letter."""
+        order = self.views.order(self.supplier, name)
+        if order is None or order.letter is None:
+            return None
+        return {**(self.views.show(self.supplier, name) or {}), **self.views.order_letter(order)}
+
+    def refusal(self, name: str) -> str | None:
+        """Only a dead order can be put back."""
+        order = self.views.order(self.supplier, name)
+        if order is None or order.letter is None:
+            return UNKNOWN
+        if order.letter in interventions.NEVER_REQUEUED:
+            return f"{order.letter} is never requeued: the order is confirmed"
+        return None if order.state == "dead" else UNKNOWN
+
+    def requeue(self, name: str) -> str | None:
+        """The supplier is asked before anything is confirmed."""
+        order = self.views.order(self.supplier, name)
+        if order is not None and order.letter in interventions.NEVER_REQUEUED:
+            return self.refusal(name)
+        done = self.ledger.change(self.supplier, name, interventions.requeue)
+        return None if done else UNKNOWN
+
+    def resolve(self, name: str, note: str) -> str | None:
+        """Closes one with a person's note."""
+        decide = partial(interventions.resolve, note=note)
+        return None if self.ledger.change(self.supplier, name, decide) else UNKNOWN

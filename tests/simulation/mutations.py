@@ -165,7 +165,7 @@ MUTANTS = (
     _lua("an answer ends a person's hold", "lib/lanes", "if not lane_hash.held or lane_hash.held == 'person' then", "if not lane_hash.held then"),
     _lua("an end is superseded", "lib/outcomes", "if kind == 'order.pending' or kind == 'order.deadline_warning' then", "if kind ~= 'order.accepted' then"),
     _lua("a hint comes between a call and its lease", "order_hint", "if order.claim and tonumber(order.lease_until) > now then", "if false then"),
-    _one("a refused message is dropped", DOORS, "key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)", "key = '-'"),
+    _one("a refused message is dropped", "worker/web_app/refusals.py", "key = self.messages.refuse(refusal.reason, refusal.detail, body, named, identity)", "key = '-'"),
     _one("a withdraw of what is dead and still unknown", INTERVENTIONS, "if order.unresolved or", 'if (order.unresolved and order.state != "dead") or'),
     _one("a requeue forgets an unresolved attempt", INTERVENTIONS, "        must_ask=True,", "        must_ask=True,\n        send_by=None,\n        older_send_by=None,"),
     _one("a person closes what is no letter", INTERVENTIONS, "    if order.letter is None:\n", "    if order.ended_at is not None:\n"),

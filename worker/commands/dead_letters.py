@@ -1,6 +1,7 @@
 """`celery -A worker dead-letters …`"""
 
 import sys
+from typing import Any
 
 import click
 
@@ -21,9 +22,9 @@ def dead_letters() -> None:
 @click.option("--reason", type=click.Choice(REASONS))
 @json_option
 @command
-def list_(here: Service, reason: str | None, as_json: bool) -> None:
+def list_(service: Service, reason: str | None, as_json: bool) -> None:
     """All of them, oldest first."""
-    rows = here.views.letters(reason)
+    rows = service.views.letters(reason)
     document(rows) if as_json else table(rows, COLUMNS)
 
 
@@ -31,9 +32,9 @@ def list_(here: Service, reason: str | None, as_json: bool) -> None:
 @click.argument("key")
 @json_option
 @command
-def show(here: Service, key: str, as_json: bool) -> None:
+def show(service: Service, key: str, as_json: bool) -> None:
     """One of them, whole."""
-    letter = here.dead_letters.show(key)
+    letter = service.dead_letters.show(key)
     if letter is None:
         return fail(f"no such dead letter: {key}")
     return document(letter) if as_json else pairs(letter)
@@ -47,7 +48,7 @@ def show(here: Service, key: str, as_json: bool) -> None:
 @json_option
 @command
 def requeue(
-    here: Service,
+    service: Service,
     keys: tuple[str, ...],
     reason: str | None,
     supplier: str | None,
@@ -57,20 +58,23 @@ def requeue(
     """Put dead letters back: the supplier is asked before anything is confirmed."""
     if bool(keys) == bool(reason):
         return fail("give KEYs, or --reason")
-    chosen = (
-        [letter["key"] for letter in here.views.letters(reason, supplier)] if reason else list(keys)
-    )
-    act = here.dead_letters.exists if dry_run else here.dead_letters.requeue
+    chosen = list(keys)
+    if reason:
+        chosen = [letter["key"] for letter in service.views.letters(reason, supplier)]
+    act = service.dead_letters.exists if dry_run else service.dead_letters.requeue
     results = [{"key": key, "error": act(key)} for key in chosen]
+    _say_requeued(results, dry_run=dry_run, as_json=as_json)
+    failed = any(result["error"] for result in results)
+    return sys.exit(1) if failed else None
+
+
+def _say_requeued(results: list[dict[str, Any]], *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        document(
-            [{**result, "requeued": not dry_run and result["error"] is None} for result in results]
-        )
-    else:
-        for result in results:
-            word = result["error"] or ("would be requeued" if dry_run else "requeued")
-            click.echo(f"{result['key']}  {word}")
-    return sys.exit(1) if any(result["error"] for result in results) else None
+        document([{**one, "requeued": not dry_run and one["error"] is None} for one in results])
+        return
+    done = "would be requeued" if dry_run else "requeued"
+    for one in results:
+        click.echo(f"{one['key']}  {one['error'] or done}")
 
 
 @dead_letters.command()
@@ -78,9 +82,9 @@ def requeue(
 @click.option("--note", required=True, help="What was done about it, for those who come later.")
 @json_option
 @command
-def resolve(here: Service, key: str, note: str, as_json: bool) -> None:
+def resolve(service: Service, key: str, note: str, as_json: bool) -> None:
     """Close one with a note: a person has dealt with it elsewhere."""
-    error = here.dead_letters.resolve(key, note)
+    error = service.dead_letters.resolve(key, note)
     if error:
         return fail(f"{error}: {key}")
     return document({"key": key, "resolved": True}) if as_json else click.echo(f"{key}  resolved")

@@ -25,12 +25,12 @@ CONFIRM_HOLDS = 30.0
 @click.command()
 @json_option
 @command
-def doctor(here: Service, as_json: bool) -> None:
+def doctor(service: Service, as_json: bool) -> None:
     """Check the settings and the servers; exit 0 only when nothing is unsafe."""
     problems = [
-        *settings_problems(here.settings),
-        *server_problems(here.settings),
-        *lane_problems(here),
+        *settings_problems(service.settings),
+        *server_problems(service.settings),
+        *lane_problems(service),
     ]
     if as_json:
         document([{"problem": problem, "remedy": remedy} for problem, remedy in problems])
@@ -54,19 +54,21 @@ def settings_problems(settings: Settings) -> Iterator[tuple[str, str]]:
             "LOGITRAIL_MERCHANT_ID or LOGITRAIL_SECRET is not set",
             "set both, or send no Logitrail orders",
         )
-    for name in ("relograde_url", "logitrail_urls"):
-        urls = getattr(settings, name)
-        for url in (urls,) if isinstance(urls, str) else urls:
-            if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOOPBACK:
-                yield f"{name.upper()} sends credentials in clear", "use https"
+    if _is_clear(settings.relograde_url):
+        yield "RELOGRADE_URL sends credentials in clear", "use https"
+    for _ in filter(_is_clear, settings.logitrail_urls):
+        yield "LOGITRAIL_URLS sends credentials in clear", "use https"
     yield from relograde_problems(settings)
     if not settings.channels:
         yield "the web app is told nothing", "set OUTCOME_TASK or OUTCOME_URL"
-    if (
-        settings.outcome_url.startswith("http://")
-        and urlsplit(settings.outcome_url).hostname not in LOOPBACK
-    ):
+    if _is_clear(settings.outcome_url):
         yield "OUTCOME_URL is not https", "use https"
+
+
+def _is_clear(url: str) -> bool:
+    """True for http to another machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
 
 
 def relograde_problems(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -127,26 +129,24 @@ def _config(client: Any) -> dict[str, str] | None:
     return found
 
 
-def lane_problems(here: Service) -> Iterator[tuple[str, str]]:
+def lane_problems(service: Service) -> Iterator[tuple[str, str]]:
     """Accounts that still have orders, but are no longer in the settings: nobody would confirm
     them.
     """
-    known = {account for supplier, account in here.lanes if supplier == "relograde"}
-    base = here.scripts.key("relograde", "lane", "")
-    for name in here.client.scan_iter(f"{_escaped(base)}*"):
+    known = {lane.key for lane in service.lanes if lane.supplier == "relograde"}
+    base = service.scripts.key("relograde", "lane", "")
+    for name in service.client.scan_iter(f"{_escaped(base)}*"):
         account = name[len(base) :]
-        lane = None if account == "-" else account
-        places = [
-            ("due", account),
-            *(("ready", account, kind) for kind in ("confirm", "ask", "recheck")),
-        ]
-        if lane not in known and any(
-            here.client.exists(here.scripts.key("relograde", *place)) for place in places
-        ):
-            yield (
-                f"orders wait for the account {account}, which has no key",
-                "name it in RELOGRADE_ACCOUNTS",
-            )
+        if account not in known and _has_orders(service, account):
+            problem = f"orders wait for the account {account}, which has no key"
+            yield problem, "name it in RELOGRADE_ACCOUNTS"
+
+
+def _has_orders(service: Service, lane: str) -> bool:
+    kinds = ("confirm", "ask", "recheck")
+    places = [("due", lane), *(("ready", lane, kind) for kind in kinds)]
+    keys = [service.scripts.key("relograde", *place) for place in places]
+    return bool(service.client.exists(*keys))
 
 
 def _escaped(pattern: str) -> str:

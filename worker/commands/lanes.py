@@ -20,10 +20,10 @@ def lanes() -> None:
 @lanes.command()
 @json_option
 @command
-def show(here: Service, as_json: bool) -> None:
+def show(service: Service, as_json: bool) -> None:
     """Every lane."""
-    now = here.ledger.time()
-    rows = [{"lane": lane.name, **here.views.lane(lane, now)} for lane in here.lanes]
+    now = service.ledger.time()
+    rows = [{"lane": lane.name, **service.views.lane(lane, now)} for lane in service.lanes]
     document(rows) if as_json else table(rows, COLUMNS)
 
 
@@ -32,9 +32,9 @@ def show(here: Service, as_json: bool) -> None:
 @click.option("--note", required=True, help="Why, for those who come later.")
 @json_option
 @command
-def hold(here: Service, lane: str, note: str, as_json: bool) -> None:
+def hold(service: Service, lane: str, note: str, as_json: bool) -> None:
     """Send nothing until a person releases the lane; deadlines go on."""
-    here.ledger.hold(lane_or_fail(here, lane), note)
+    service.ledger.hold(lane_or_fail(service, lane), note)
     document({"lane": lane, "held": True}) if as_json else click.echo(f"{lane}  held")
 
 
@@ -42,9 +42,9 @@ def hold(here: Service, lane: str, note: str, as_json: bool) -> None:
 @click.argument("lane")
 @json_option
 @command
-def release(here: Service, lane: str, as_json: bool) -> None:
+def release(service: Service, lane: str, as_json: bool) -> None:
     """End a hold, whatever its cause."""
-    here.ledger.release(lane_or_fail(here, lane))
+    service.ledger.release(lane_or_fail(service, lane))
     document({"lane": lane, "held": False}) if as_json else click.echo(f"{lane}  released")
 
 
@@ -53,13 +53,13 @@ def release(here: Service, lane: str, as_json: bool) -> None:
 @click.argument("switch", type=click.Choice(["on", "off"]))
 @json_option
 @command
-def pages(here: Service, lane: str, switch: str, as_json: bool) -> None:
+def pages(service: Service, lane: str, switch: str, as_json: bool) -> None:
     """Let pages of the supplier's list answer for pending orders, or not; they are learnt anew."""
-    known = lane_or_fail(here, lane)
-    if not here.shelf.limits[known.supplier].pages:
+    known = lane_or_fail(service, lane)
+    if not service.shelf.limits[known.supplier].pages:
         fail(
             f"no pages are used for {lane}: its calls have no limit, or "
             "RELOGRADE_BATCH_RECHECK is off"
         )
-    here.pages.switch(known, on=switch == "on")
+    service.pages.switch(known, on=switch == "on")
     document({"lane": lane, "pages": switch}) if as_json else click.echo(f"{lane}  pages {switch}")

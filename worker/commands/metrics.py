@@ -136,15 +136,15 @@ def _epoch(text: str | None) -> float | None:
     help="Serve them there at /metrics, until stopped, instead of printing.",
 )
 @command
-def metrics(here: Service, listen: str | None) -> None:
+def metrics(service: Service, listen: str | None) -> None:
     """Print the metrics in Prometheus' text format, or serve them."""
     if listen is None:
-        return click.echo(generate_latest(registry(here.views)).decode(), nl=False)
+        return click.echo(generate_latest(registry(service.views)).decode(), nl=False)
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         return fail("--listen: needs HOST:PORT")
     try:
-        _, thread = start_http_server(int(port), host, registry(here.views))
+        _, thread = start_http_server(int(port), host, registry(service.views))
     except OSError as error:
         return fail(f"--listen: {error.strerror or error}")
     click.echo(f"metrics on http://{listen}/metrics", err=True)

@@ -34,9 +34,9 @@ def orders() -> None:
 @click.argument("order_id")
 @json_option
 @command
-def show(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
+def show(service: Service, supplier: str, order_id: str, as_json: bool) -> None:
     """One order with its timeline."""
-    order = here.views.show(supplier, order_id)
+    order = service.views.show(supplier, order_id)
     if order is None:
         return fail(f"no such order: {supplier}/{order_id}")
     if as_json:
@@ -59,19 +59,19 @@ def show(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
 @json_option
 @command
 def list_(
-    here: Service, state: str | None, supplier: str | None, limit: int, as_json: bool
+    service: Service, state: str | None, supplier: str | None, limit: int, as_json: bool
 ) -> None:
     """Orders in every state, newest first."""
-    rows = [here.views.brief(order) for order in here.views.orders(state, supplier, limit)]
+    rows = [service.views.brief(order) for order in service.views.orders(state, supplier, limit)]
     document(rows) if as_json else table(rows, COLUMNS)
 
 
 @orders.command()
 @json_option
 @command
-def stats(here: Service, as_json: bool) -> None:
+def stats(service: Service, as_json: bool) -> None:
     """How many orders are where, the budgets, and what will be missed."""
-    counts = here.views.stats()
+    counts = service.views.stats()
     if as_json:
         return document(counts)
     pairs(counts["states"])
@@ -90,9 +90,9 @@ def stats(here: Service, as_json: bool) -> None:
 @orders.command()
 @json_option
 @command
-def forecast(here: Service, as_json: bool) -> None:
+def forecast(service: Service, as_json: bool) -> None:
     """What will be lost at the present budget, and for want of money."""
-    seen = here.views.forecast()
+    seen = service.views.forecast()
     if as_json:
         return document(seen)
     for name, lane in seen["lanes"].items():
@@ -109,43 +109,49 @@ def forecast(here: Service, as_json: bool) -> None:
 
 
 def _lane_lines(name: str, lane: dict[str, Any]) -> Iterator[str]:
-    held, misses, waiting = lane["held"], lane["predicted_misses"], lane["to_confirm"]
-    if not waiting:
-        no_deadline = waiting is None
-        idle = "its orders have no deadline" if no_deadline else "no order waits for a confirm"
-        yield f"{name}: {idle}"
+    waiting = lane["to_confirm"]
+    if waiting is None:
+        yield f"{name}: its orders have no deadline"
         return
-    pace = (
-        f"at {lane['calls_per_minute']} calls a minute"
-        if lane["calls_per_minute"]
-        else "without a limit of calls"
-    )
-    pace += ", once the lane is released" if held else ""
-    one, pressed = waiting == 1, lane["predicted_misses_if_pending"]
-    if misses:
-        who = (
-            "the one order that waits will miss its"
-            if one
-            else f"{misses} of {waiting} orders will miss their"
-        )
-        yield f"{name}: {who} deadline {pace}, the first {lane['first_miss_at']}"
-    else:
-        who = (
-            "the one order that waits will not miss"
-            if one
-            else f"none of {waiting} orders will miss"
-        )
-        spare = f"the tightest has {lane['spare_seconds']:.0f} s to spare"
-        yield f"{name}: {who} its deadline {pace}: done {lane['done_at']}, {spare}"
-    if pressed > misses:
+    if not waiting:
+        yield f"{name}: no order waits for a confirm"
+        return
+    yield f"{name}: {_misses(lane) if lane['predicted_misses'] else _no_misses(lane)}"
+    pressed = lane["predicted_misses_if_pending"]
+    if pressed > lane["predicted_misses"]:
         why = "if most confirms are answered pending: a tenth of the calls is for re-checks"
-        yield f"{name}: {'it' if one else f'{pressed} of them'} will {why}"
-    if held:
-        before = f"; release it before {lane['release_before']}" if lane["release_before"] else ""
-        yield (
-            f"{name}: held, and while it is all are lost, the first "
-            f"{lane['first_miss_if_held_at']}{before}"
-        )
+        yield f"{name}: {'it' if waiting == 1 else f'{pressed} of them'} will {why}"
+    if lane["held"]:
+        yield f"{name}: {_cost_of_hold(lane)}"
+
+
+def _pace(lane: dict[str, Any]) -> str:
+    pace = "without a limit of calls"
+    if lane["calls_per_minute"]:
+        pace = f"at {lane['calls_per_minute']} calls a minute"
+    return f"{pace}, once the lane is released" if lane["held"] else pace
+
+
+def _misses(lane: dict[str, Any]) -> str:
+    who = "the one order that waits will miss its"
+    if lane["to_confirm"] > 1:
+        who = f"{lane['predicted_misses']} of {lane['to_confirm']} orders will miss their"
+    return f"{who} deadline {_pace(lane)}, the first {lane['first_miss_at']}"
+
+
+def _no_misses(lane: dict[str, Any]) -> str:
+    who = "the one order that waits will not miss"
+    if lane["to_confirm"] > 1:
+        who = f"none of {lane['to_confirm']} orders will miss"
+    spare = f"the tightest has {lane['spare_seconds']:.0f} s to spare"
+    return f"{who} its deadline {_pace(lane)}: done {lane['done_at']}, {spare}"
+
+
+def _cost_of_hold(lane: dict[str, Any]) -> str:
+    cost = f"held, and while it is all are lost, the first {lane['first_miss_if_held_at']}"
+    if not lane["release_before"]:
+        return cost
+    return f"{cost}; release it before {lane['release_before']}"
 
 
 def _money_line(short: dict[str, Any]) -> str:
@@ -194,10 +200,12 @@ LANE_COLUMNS = (
 @click.option("--account")
 @json_option
 @command
-def confirm(here: Service, supplier: str, order_id: str, as_json: bool, **given: Any) -> None:
+def confirm(service: Service, supplier: str, order_id: str, as_json: bool, **given: Any) -> None:
     """Accept a paid order, as the door would; a worker confirms it."""
     request = {name: value for name, value in given.items() if value is not None}
-    _answer(here.doors.check_in({"supplier": supplier, "order_id": order_id, **request}), as_json)
+    _answer(
+        service.doors.check_in({"supplier": supplier, "order_id": order_id, **request}), as_json
+    )
 
 
 @orders.command()
@@ -205,9 +213,9 @@ def confirm(here: Service, supplier: str, order_id: str, as_json: bool, **given:
 @click.argument("order_id")
 @json_option
 @command
-def withdraw(here: Service, supplier: str, order_id: str, as_json: bool) -> None:
+def withdraw(service: Service, supplier: str, order_id: str, as_json: bool) -> None:
     """Do not confirm this order, if it is not too late for that."""
-    result = here.doors.withdraw_now({"supplier": supplier, "order_id": order_id})
+    result = service.doors.withdraw_now({"supplier": supplier, "order_id": order_id})
     done = result.startswith("withdrawn")
     _answer(result if done or result.startswith("refused") else f"refused: {result}", as_json)
 

@@ -10,7 +10,8 @@ import click
 import redis
 
 from schemas.lane import Lane
-from worker.service import Service, service
+from worker.service import Service
+from worker.service import service as this_service
 from worker.settings import SettingsError
 
 json_option = click.option(
@@ -19,16 +20,14 @@ json_option = click.option(
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives the command its service, and turns what can go wrong outside into one line and exit
-    code 1.
-    """
+    """Gives the command its service; trouble outside becomes one line and exit code 1."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            here = service()
-            here.look_at_server()
-            return function(here, *args, **kwargs)
+            current = this_service()
+            current.look_at_server()
+            return function(current, *args, **kwargs)
         except SettingsError as error:
             fail(str(error))
         except redis.RedisError as error:
@@ -74,10 +73,10 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def lane_or_fail(here: Service, name: str) -> Lane:
+def lane_or_fail(service: Service, name: str) -> Lane:
     """LANE as people type it."""
     supplier, _, account = name.partition("/")
     lane = Lane(supplier, account or None)
-    if lane not in here.lanes:
+    if lane not in service.lanes:
         fail(f"no such lane: {name}")
     return lane

@@ -11,6 +11,8 @@ from schemas.outcomes import dump, iso
 from worker.ledger.keys import ROOMS
 from worker.ledger.script_runner import Scripts
 
+MESSAGES = "messages"
+"""The room of refused messages."""
 GIVE_UP = 3 * 86400.0
 """Seconds after which an outcome that nobody takes becomes a dead letter of its own."""
 FLAGS = {"1": True, "0": False}
@@ -145,34 +147,56 @@ def _delivery(room: str, channel: str, entry: dict[str, Any]) -> Delivery:
 def render(room: str, order_id: str, sequence: str, outcome: dict[str, Any]) -> dict[str, Any]:
     """The body of the contract, from what the ledger kept when the outcome was written."""
     seen = outcome["order"]
-    message = room == "messages"
-    lines = json.loads(seen["lines"]) if seen.get("lines") else []
+    about = _about_message(order_id, seen) if room == MESSAGES else _about_order(room, order_id)
     data = {
-        "supplier": seen.get("supplier") if message else room,
-        "order_id": seen.get("order_id") if message else order_id,
+        **about,
         "account": seen.get("account"),
         "reference": seen.get("reference"),
-        "state": None if message else seen["state"],
         "reason": outcome.get("reason") or seen.get("reason"),
-        "sequence": None if message else int(sequence),
         "attempts": int(seen.get("attempts", 0)),
         "inferred": FLAGS[seen.get("inferred", "0")],
         "details_applied": FLAGS.get(seen.get("details_applied", "")),
         "tracking_code": seen.get("tracking_code"),
         "tracking_url": seen.get("tracking_url"),
-        "lines_total": len(lines) if seen.get("lines") else None,
-        "lines_finished": sum(line["status"] == "finished" for line in lines)
-        if seen.get("lines")
-        else None,
-        "lines": [
-            {name: value for name, value in line.items() if name != "sealed" or value}
-            for line in lines
-        ],
-        **({"key": f"message/{order_id}"} if message else {}),
+        **_lines(seen.get("lines")),
     }
+    if room != MESSAGES:
+        data |= {"state": seen["state"], "sequence": int(sequence)}
     body = {
         "id": outcome_id(room, order_id, sequence),
         "type": outcome["type"],
         "timestamp": iso(outcome["at"]),
     }
     return dump({**body, "data": data})
+
+
+def _about_order(room: str, order_id: str) -> dict[str, Any]:
+    return {"supplier": room, "order_id": order_id}
+
+
+def _about_message(number: str, seen: dict[str, Any]) -> dict[str, Any]:
+    """A refused message has no state: its outcome must not read as the death of an order."""
+    return {
+        "supplier": seen.get("supplier"),
+        "order_id": seen.get("order_id"),
+        "state": None,
+        "sequence": None,
+        "key": f"message/{number}",
+    }
+
+
+def _lines(kept: str | None) -> dict[str, Any]:
+    if not kept:
+        return {"lines_total": None, "lines_finished": None, "lines": []}
+    lines = json.loads(kept)
+    finished = [line for line in lines if line["status"] == "finished"]
+    return {
+        "lines_total": len(lines),
+        "lines_finished": len(finished),
+        "lines": [_line(line) for line in lines],
+    }
+
+
+def _line(line: dict[str, Any]) -> dict[str, Any]:
+    """A line as it is told: `sealed` only where there is something sealed."""
+    return {name: value for name, value in line.items() if name != "sealed" or value}

@@ -5,9 +5,9 @@ personal is shown.
 import base64
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from celery import bootsteps
@@ -51,6 +51,16 @@ class Request(CeleryRequest):
     def info(self, safe: bool = False) -> dict[str, Any]:
         """What `inspect` and Flower's worker page show: never the raw arguments."""
         return {**super().info(safe=True), "args": self._argsrepr, "kwargs": self._kwargsrepr}
+
+
+class Fault(NamedTuple):
+    """Why a message is refused: the reason, and the field at fault."""
+
+    reason: str
+    detail: str
+
+
+NO_TASK = Fault("unreadable_message", "headers: Not a task message.")
 
 
 class Consumer(CeleryConsumer):
@@ -127,36 +137,38 @@ class Events(bootsteps.StartStopStep):
             c.publishing_events.cancel()
 
 
-def _fault(message: Any) -> tuple[str, str] | None:
-    """(reason, field at fault) of a message that Celery would choke on; None when it may be handed
-    over.
-    """
-    headers = message.headers or {}
-    if message.content_type != "application/json" or _payload(message) is None:
-        return "unreadable_message", "body: Not JSON."
+def _fault(message: Any) -> Fault | None:
+    """Why Celery would choke on a message; None when the message may be handed over."""
+    headers, payload = message.headers or {}, _payload(message)
+    if message.content_type != "application/json" or payload is None:
+        return Fault("unreadable_message", "body: Not JSON.")
     if "task" not in headers:
-        return (
-            None
-            if isinstance(_payload(message), dict)
-            else ("unreadable_message", "headers: Not a task message.")
-        )
+        # Protocol 1 keeps the task's name in the body.
+        return None if isinstance(payload, dict) else NO_TASK
     if not isinstance(headers["task"], str):
-        return "invalid_message", "task: Unknown task."
+        return Fault("invalid_message", "task: Unknown task.")
     if not isinstance(headers.get("id"), str):
-        return "unreadable_message", "headers: id must be text."
-    payload = _payload(message)
-    shape = (
-        isinstance(payload, list | tuple)
-        and len(payload) == 3
-        and isinstance(payload[0], list | tuple)
-    )
-    if not (shape and isinstance(payload[1], dict) and isinstance(payload[2], dict | None)):
-        return "unreadable_message", "body: Not [args, kwargs, embed]."
-    if not isinstance(headers.get("timelimit") or [], list | tuple) or not _eta_is_near(
-        headers.get("eta")
-    ):
-        return "invalid_message", "eta: A message is delivered at once, or within an hour."
+        return Fault("unreadable_message", "headers: id must be text.")
+    if not _is_call(payload):
+        return Fault("unreadable_message", "body: Not [args, kwargs, embed].")
+    if not _comes_soon(headers):
+        return Fault("invalid_message", "eta: A message is delivered at once, or within an hour.")
     return None
+
+
+def _is_call(payload: Any) -> bool:
+    """True for the body of protocol 2: [args, kwargs, embed]."""
+    if not isinstance(payload, list | tuple) or len(payload) != 3:
+        return False
+    args, kwargs, embed = payload
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
+        return False
+    return isinstance(embed, dict | None)
+
+
+def _comes_soon(headers: Mapping[str, Any]) -> bool:
+    limits = headers.get("timelimit") or []
+    return isinstance(limits, list | tuple) and _eta_is_near(headers.get("eta"))
 
 
 def _eta_is_near(eta: Any) -> bool:

@@ -1,27 +1,26 @@
-"""What will be lost if nothing is done: pure. Values in, a frozen result out; no I/O, no clock, no
-random.
+"""What will be lost if nothing is done. Pure.
 
 `foresee` plays the dispatcher's rules against the orders of one lane that wait now, call by call.
-It takes for granted:
+It assumes:
 
-- nothing new arrives, and the budget stays as it is; - a call takes no time, and a call in hand
-gets through; - a confirm to come is accepted by the supplier at once; an order that must be asked
-about first turns out not to be confirmed, so it takes a read and a confirm; - what is pending stays
-pending, and is re-checked on its schedule; in a `pressed` lane re-checks wait at all times, as when
-most confirms are answered `pending`, and take their tenth as long as confirms wait; - a held lane
-is released by its next probe, or at once where a person holds it. What a hold that stays would lose
-is counted beside it.
+- Nothing new arrives, and the budget stays as it is. - A call takes no time, and a call in hand
+gets through. - The supplier accepts each confirm at once. An order that must be asked about first
+turns out not to be confirmed: it takes a read and a confirm. - Pending orders stay pending, and are
+re-checked on their schedule. In a `pressed` lane re-checks wait at all times, as when most confirms
+are answered `pending`, and take their tenth while confirms wait. - A held lane is released by its
+next probe, or at once where a person holds it. What a hold that stays would lose is counted beside
+it.
 """
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import takewhile
+from typing import NamedTuple
 
 SHARE = 10
-"""Every tenth call is for a re-check while one waits."""
+"""While a re-check waits, every tenth call is for one; `lane_dispatch.lua` counts by the same."""
 ONCE = -1
 """In place of the number of snoozes: this look does not come again."""
 UNLIMITED = 10**9
@@ -117,36 +116,41 @@ def foresee(lane: LaneLoad, now: float) -> Forecast:
     )
 
 
+class _Owed(NamedTuple):
+    """Orders that owe a confirm, ordered by deadline; a question goes before a confirm."""
+
+    last_safe: float
+    is_confirm: bool
+    settled_at: float
+    orders: int
+
+
+class _Later(NamedTuple):
+    """Orders that are not due yet."""
+
+    due_at: float
+    owed: _Owed
+
+
+class _Slot(NamedTuple):
+    """Calls of the budget that come free at one time."""
+
+    free_at: float
+    calls: int
+
+
 class _Course:
     """The calls of one lane, in the order in which they will be made."""
 
     def __init__(self, lane: LaneLoad, now: float) -> None:
         self.lane = lane
         self.at = max(now, lane.held_until or now)
-        # A slot serves again one window after it was used, so slots come free in the order in which
-        # they were taken.
-        taken = [
-            (min(free_at, now + lane.window), 1)
-            for free_at in sorted(lane.spent)[-lane.per_minute :]
-        ]
-        self.slots = deque(
-            slot for slot in ((now, lane.per_minute - len(taken)), *taken) if slot[1] > 0
-        )
-        self.later = [
-            (
-                order.due_at,
-                order.last_safe,
-                order.settled_at is None,
-                order.settled_at or 0.0,
-                order.count,
-            )
-            for order in lane.waiting
-        ]
+        self.slots = _slots(lane, now)
+        self.later = [_Later(order.due_at, _owed(order)) for order in lane.waiting]
         heapify(self.later)
-        self.ready: list[tuple[float, bool, float, int]] = []
-        """By deadline; a question goes before a confirm with the same one."""
-        self.tight: list[tuple[float, bool, float, int]] = []
-        """Those who yield."""
+        self.ready: list[_Owed] = []
+        self.tight: list[_Owed] = []
+        """Orders so near to their deadline that others go first."""
         self.rechecks = [(one.due_at, one.snoozes) for one in lane.rechecks]
         heapify(self.rechecks)
         self.picks = lane.picks
@@ -156,79 +160,87 @@ class _Course:
         self.done_at: float | None = None
 
     def turn(self) -> bool:
-        """Makes the calls that can be made now, or waits; False when nobody owes a confirm any
-        more.
-        """
+        """Makes the calls that can be made now, or waits; False when no order owes a confirm."""
         self._fall_due()
         if not (self.ready or self.tight or self.later):
             return False
         free = self._free()
         used = self._call(free) if free else 0
         if used:
-            self._take(used)
+            self._spend(used)
         elif free:
-            self.at = min(heap[0][0] for heap in (self.later, self.rechecks) if heap)
+            self.at = self._next_due()
         else:
-            self.at = self.slots[0][0]
+            self.at = self.slots[0].free_at
         return True
 
+    def _next_due(self) -> float:
+        heads = [heap[0][0] for heap in (self.later, self.rechecks) if heap]
+        return min(heads)
+
     def _fall_due(self) -> None:
-        while self.later and self.later[0][0] <= self.at:
-            heappush(self.ready, heappop(self.later)[1:])
-        while self.ready and self.ready[0][0] < self.at + self.lane.tight:
+        while self.later and self.later[0].due_at <= self.at:
+            heappush(self.ready, heappop(self.later).owed)
+        while self.ready and self.ready[0].last_safe < self.at + self.lane.tight:
             order = heappop(self.ready)
-            if order[1]:
+            if order.is_confirm:
                 heappush(self.tight, order)
             else:
                 # It can no longer be saved, but must still be asked about: with the re-checks.
-                self._miss(order[0], order[3])
-                heappush(self.rechecks, (order[0], ONCE))
-        while self.tight and self.tight[0][0] < self.at:
-            last_safe, _, _, count = heappop(self.tight)
-            self._miss(last_safe, count)
+                self._miss(order)
+                heappush(self.rechecks, (order.last_safe, ONCE))
+        while self.tight and self.tight[0].last_safe < self.at:
+            self._miss(heappop(self.tight))
 
-    def _miss(self, last_safe: float, count: int) -> None:
-        self.misses += count
-        self.first_miss_at = min(last_safe, self.first_miss_at or last_safe)
+    def _miss(self, order: _Owed) -> None:
+        self.misses += order.orders
+        self.first_miss_at = min(order.last_safe, self.first_miss_at or order.last_safe)
 
     def _free(self) -> int:
         """Calls that may be made now."""
         if not self.lane.per_minute:
             return UNLIMITED
-        if self.ready and self.ready[0][3] > 1:
+        if self.ready and self.ready[0].orders > 1:
             # Orders that are known by the window are called for by the window.
-            self.slots = deque([(self.slots[-1][0], self.lane.per_minute)])
-        return sum(count for _, count in takewhile(lambda slot: slot[0] <= self.at, self.slots))
+            self.slots = deque([_Slot(self.slots[-1].free_at, self.lane.per_minute)])
+        return sum(
+            slot.calls for slot in takewhile(lambda slot: slot.free_at <= self.at, self.slots)
+        )
 
-    def _take(self, used: int) -> None:
+    def _spend(self, used: int) -> None:
         if not self.lane.per_minute:
             return
-        self.slots.append((self.at + self.lane.window, used))
+        self.slots.append(_Slot(self.at + self.lane.window, used))
         while used:
-            free_at, count = self.slots.popleft()
-            if count > used:
-                self.slots.appendleft((free_at, count - used))
-            used -= min(count, used)
+            slot = self.slots.popleft()
+            if slot.calls > used:
+                self.slots.appendleft(_Slot(slot.free_at, slot.calls - used))
+            used -= min(slot.calls, used)
 
     def _call(self, free: int) -> int:
-        """Makes up to `free` calls; what follows from them can be called for in the next turn.
-
-        Returns how many.
+        """Makes up to `free` calls and returns how many; what follows from them has the next
+        turn.
         """
         used = 0
-        while used < free and (self.ready or self.tight or self._recheck_waits()):
-            line, waits = self.ready or self.tight, self._recheck_waits()
-            shared = waits or self.lane.pressed
-            until_share = SHARE - 1 - self.picks % SHARE if shared else free
-            number = min(free - used, line[0][3], until_share) if line else 0
-            if shared:
-                self.picks += number or 1
-            if number:
-                self._serve(line, number)
-            elif waits:
-                self._recheck()
-            used += number or 1
+        while used < free and self._has_work():
+            used += self._make_calls(free - used)
         return used
+
+    def _has_work(self) -> bool:
+        return bool(self.ready or self.tight) or self._recheck_waits()
+
+    def _make_calls(self, free: int) -> int:
+        """One re-check, or as many calls for the most urgent orders as may come before the next."""
+        line, shared = self.ready or self.tight, self._recheck_waits() or self.lane.pressed
+        until_share = SHARE - 1 - self.picks % SHARE if shared else free
+        number = min(free, line[0].orders, until_share) if line else 0
+        if shared:
+            self.picks += number or 1
+        if number:
+            self._serve(line, number)
+        elif self._recheck_waits():
+            self._recheck()
+        return number or 1
 
     def _recheck_waits(self) -> bool:
         return bool(self.rechecks) and self.rechecks[0][0] <= self.at
@@ -239,17 +251,31 @@ class _Course:
             interval = self.lane.schedule[min(snoozes, len(self.lane.schedule) - 1)]
             heappush(self.rechecks, (self.at + interval, snoozes + 1))
 
-    def _serve(self, line: list[tuple[float, bool, float, int]], number: int) -> None:
+    def _serve(self, line: list[_Owed], number: int) -> None:
         """The first in line gets its read, or its confirm; of a group, the first `number` do."""
-        last_safe, is_confirm, settled_at, count = heappop(line)
-        if count > number:
-            heappush(line, (last_safe, is_confirm, settled_at, count - number))
-        if is_confirm:
-            self.spare = min(
-                last_safe - self.at, self.spare if self.spare is not None else math.inf
-            )
+        order = heappop(line)
+        if order.orders > number:
+            heappush(line, order._replace(orders=order.orders - number))
+        if order.is_confirm:
+            left = order.last_safe - self.at
+            self.spare = left if self.spare is None else min(left, self.spare)
             self.done_at = self.at
-        elif self.at > settled_at:
-            heappush(self.later, (self.at, last_safe, True, 0.0, 1))
+        elif self.at > order.settled_at:
+            confirm = _Owed(order.last_safe, True, 0.0, 1)
+            heappush(self.later, _Later(self.at, confirm))
         else:
-            heappush(self.later, (settled_at + SETTLED, last_safe, False, settled_at, 1))
+            question = order._replace(orders=1)
+            heappush(self.later, _Later(order.settled_at + SETTLED, question))
+
+
+def _owed(order: OwedConfirm) -> _Owed:
+    is_confirm = order.settled_at is None
+    return _Owed(order.last_safe, is_confirm, order.settled_at or 0.0, order.count)
+
+
+def _slots(lane: LaneLoad, now: float) -> deque[_Slot]:
+    """The budget. A slot serves again one window after it was used: slots come free in turn."""
+    latest = sorted(lane.spent)[-lane.per_minute :]
+    taken = [_Slot(min(free_at, now + lane.window), 1) for free_at in latest]
+    free = lane.per_minute - len(taken)
+    return deque([_Slot(now, free), *taken] if free > 0 else taken)

@@ -4,6 +4,7 @@ Both questions are answered by one walk: orders are paid by deadline, the earlie
 are decimals in one currency; times are seconds since the epoch by the ledger's clock.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -143,26 +144,26 @@ def shortfalls(
     `balances`: the last known ones. Orders past their last safe moment are left out, and so are
     waiting orders while the balance of their currency is not known.
     """
-    by_currency: dict[str | None, list[Want]] = {}
+    by_currency: dict[str, list[Want]] = defaultdict(list)
     for want in wants:
-        unknown = balances.get(want.currency or "") is None
-        if want.last_safe > now and not (want.waits and unknown):
-            by_currency.setdefault(want.currency, []).append(want)
+        currency = want.currency or ""
+        is_judged = not want.waits or balances.get(currency) is not None
+        if is_judged and want.last_safe > now:
+            by_currency[currency].append(want)
     found = [
-        _shortfall(by_currency[currency], balances.get(currency or ""), pace, now)
-        for currency in sorted(by_currency, key=lambda currency: currency or "")
+        _shortfall(by_currency[currency], balances.get(currency), pace, now)
+        for currency in sorted(by_currency)
     ]
     return [short for short in found if short.orders or short.waiting]
 
 
 def _shortfall(wants: Sequence[Want], balance: Decimal | None, pace: Pace, now: float) -> Shortfall:
     """Of orders in one currency, at least one."""
-    currency = wants[0].currency
+    currency, known = wants[0].currency, balance or NOTHING
     letters = [want for want in wants if not want.waits]
     priced = [letter for letter in letters if letter.amount is not None]
-    missing = max(_cost(wants) - (balance or NOTHING), NOTHING)
-    purse = Purse({currency or "": balance or NOTHING})
-    unpaid = [want for want in sorted(wants, key=BY_DEADLINE) if not purse.pay(want)]
+    missing = max(_cost(wants) - known, NOTHING)
+    unpaid = _unpaid(wants, Purse({currency or "": known}))
     waiting = [want for want in unpaid if want.waits]
     return Shortfall(
         currency=currency,
@@ -176,6 +177,10 @@ def _shortfall(wants: Sequence[Want], balance: Decimal | None, pace: Pace, now: 
         # A waiting order that is not paid for becomes a letter too, long before its deadline.
         before=_requeue_before([*letters, *waiting], pace, now),
     )
+
+
+def _unpaid(wants: Iterable[Want], purse: Purse) -> list[Want]:
+    return [want for want in sorted(wants, key=BY_DEADLINE) if not purse.pay(want)]
 
 
 def _cost(wants: Iterable[Want]) -> Decimal:

@@ -6,7 +6,7 @@ was. Between what was seen, places are interpolated, and each page corrects the 
 are seconds since the epoch, by the supplier for dates of creation and by the ledger for the rest.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -104,21 +104,30 @@ class Listing:
 
     def choose(self, waiting: Iterable[PendingOrder], now: float) -> int | None:
         """The page on which most may have ended; None when none is worth its call."""
-        wanted = [one for one in waiting if one.wanted(now)]
+        wanted = [order for order in waiting if order.wanted(now)]
         if len(wanted) < ENOUGH or self.resting(now):
             return None
         if not self.knots:
             return 1
-        pages = [self.page_of(one.created_at, now) for one in wanted]
-        expected = Counter(pages)
-        worth = dict.fromkeys(expected, 0.0)
-        for page, one in zip(pages, wanted, strict=True):
-            worth[page] += one.worth(now)
-        best = max(expected, key=lambda page: (expected[page] >= ENOUGH, worth[page]))
-        if expected[best] >= ENOUGH:
-            return best
-        lost = sorted(one.created_at for one in wanted if not self._near(one.created_at))
-        return self.page_of(lost[len(lost) // 2], now) if len(lost) >= ENOUGH else None
+        return self._best_page(wanted, now) or self._page_of_lost(wanted, now)
+
+    def _best_page(self, wanted: Sequence[PendingOrder], now: float) -> int | None:
+        """The page that answers for enough orders, and is worth most."""
+        expected: Counter[int] = Counter()
+        worth: dict[int, float] = defaultdict(float)
+        for order in wanted:
+            page = self.page_of(order.created_at, now)
+            expected[page] += 1
+            worth[page] += order.worth(now)
+        enough = [page for page in expected if expected[page] >= ENOUGH]
+        return max(enough, key=lambda page: worth[page], default=None)
+
+    def _page_of_lost(self, wanted: Sequence[PendingOrder], now: float) -> int | None:
+        """A page in the middle of the orders that are far from everything seen so far."""
+        lost = sorted(order.created_at for order in wanted if not self._near(order.created_at))
+        if len(lost) < ENOUGH:
+            return None
+        return self.page_of(lost[len(lost) // 2], now)
 
     def resting(self, now: float) -> bool:
         """True while pages have cost more calls than they saved."""
@@ -127,20 +136,23 @@ class Listing:
     def page_of(self, created_at: float, now: float) -> int:
         """The page on which an order of that date is reckoned to be."""
         place = self._place(created_at)
-        place = self._arrived(now) - place if self.newest_first else place
+        if self.newest_first:
+            place = self._arrived(now) - place
         number = max(int(place // self.size) + 1, 1)
-        if self.beyond is not None and number >= self.beyond + (now - self.beyond_at) // GROWS:
-            between = int((self.deepest * self.beyond) ** 0.5)
-            return max(min(max(between, self.deepest + 1), self.beyond - 1), 1)
-        return number
+        if self.beyond is None or number < self._end(self.beyond, now):
+            return number
+        between = int((self.deepest * self.beyond) ** 0.5)
+        return max(min(max(between, self.deepest + 1), self.beyond - 1), 1)
+
+    def _end(self, beyond: int, now: float) -> float:
+        """The first page that is surely empty: the list grows."""
+        return beyond + (now - self.beyond_at) // GROWS
 
     def _arrived(self, now: float) -> float:
-        """At the rate of the newest known orders."""
-        return (
-            self.arrived + self._pace(-1) * (now - self.seen_at)
-            if len(self.knots) > 1
-            else self.arrived
-        )
+        """Orders that came since the first page, at the rate of the newest known ones."""
+        if len(self.knots) < 2:
+            return self.arrived
+        return self.arrived + self._pace(-1) * (now - self.seen_at)
 
     def _place(self, date: float) -> float:
         """Between two knots in proportion; outside of them at the pace of the nearest page."""
@@ -162,49 +174,62 @@ class Listing:
     # --- what a page teaches ----------------------------------------------------------------------
 
     def learn(self, page: int, dates: Sequence[float], answered: int, now: float) -> "Listing":
-        """What is known after a page that showed orders of these dates and answered for so many
-        that were wanted.
+        """What is known after a page that showed orders of these dates.
+
+        `answered`: wanted orders that the page answered for.
         """
         paid = self._paid(answered - 1.0, now)
         if not dates:
-            return replace(
-                paid, beyond=page, beyond_at=now, deepest=max(min(self.deepest, page - 1), 1)
-            )
+            deepest = max(min(self.deepest, page - 1), 1)
+            return replace(paid, beyond=page, beyond_at=now, deepest=deepest)
+        direction = self._direction(dates)
+        if direction is None:
+            return self.useless(now)
+        size = max(len(dates), self.size if self.knots else 1)
+        if (direction, size) != (self.newest_first, self.size):
+            paid = replace(paid, knots=(), newest_first=direction, size=size)
+        known_end = self.beyond if self.beyond is None or page < self.beyond else None
+        seen = paid._seen(page, sorted(dates), now)
+        return replace(seen, deepest=max(self.deepest, page), beyond=known_end)
+
+    def _direction(self, dates: Sequence[float]) -> bool | None:
+        """True for a page with the newest first, False for the oldest; None for an unsorted one."""
         downs = sum(later < earlier for earlier, later in pairwise(dates))
         ups = sum(later > earlier for earlier, later in pairwise(dates))
         if min(ups, downs) > UNSORTED * len(dates):
-            return self.useless(now)
-        newest_first = downs > ups or (downs == ups and self.newest_first)
-        size = max(len(dates), self.size if self.knots else 1)
-        if (newest_first, size) != (self.newest_first, self.size):
-            paid = replace(paid, knots=(), newest_first=newest_first, size=size)
-        return replace(
-            paid._seen(page, sorted(dates), now),
-            deepest=max(self.deepest, page),
-            beyond=self.beyond if self.beyond is None or page < self.beyond else None,
-        )
+            return None
+        return self.newest_first if downs == ups else downs > ups
 
     def _seen(self, page: int, dates: Sequence[float], now: float) -> "Listing":
-        """With the knots of one page, whose dates are given from old to new, in the place of what
-        they contradict.
+        """With the knots of one page, in the place of the knots that they contradict.
+
+        The page's dates are given from old to new.
         """
-        arrived, start, count = self._arrived(now), (page - 1) * self.size, len(dates) - 1
-        oldest = arrived - start - count if self.newest_first else float(start)
-        known = next(
-            (number for number in (count // 2, 0, count) if self._inside(dates[number])), None
-        )
-        if self.newest_first and known is not None:
-            # It shows what was seen before: the difference is what has arrived more, or less, than
-            # was reckoned.
-            moved = self._place(dates[known]) - (oldest + known)
+        arrived, count = self._arrived(now), len(dates) - 1
+        oldest = float((page - 1) * self.size)
+        if self.newest_first:
+            oldest = arrived - oldest - count
+            moved = self._moved(dates, oldest)
             arrived, oldest = arrived + moved, oldest + moved
         first, last = Knot(dates[0], oldest), Knot(dates[-1], oldest + count)
+        knots = (*self._before(first), first, last, *self._after(last))
+        return replace(self, knots=knots, arrived=arrived, seen_at=now)
+
+    def _moved(self, dates: Sequence[float], oldest: float) -> float:
+        """How many more orders have arrived than was reckoned, by an order that was seen before."""
+        count = len(dates) - 1
+        for number in (count // 2, 0, count):
+            if self._inside(dates[number]):
+                return self._place(dates[number]) - (oldest + number)
+        return 0.0
+
+    def _before(self, first: Knot) -> list[Knot]:
         older = [knot for knot in self.knots if knot.date < first.date and knot.place < first.place]
+        return older[-KNOTS // 2 :]
+
+    def _after(self, last: Knot) -> list[Knot]:
         newer = [knot for knot in self.knots if knot.date > last.date and knot.place > last.place]
-        room = KNOTS // 2
-        return replace(
-            self, knots=(*older[-room:], first, last, *newer[:room]), arrived=arrived, seen_at=now
-        )
+        return newer[: KNOTS // 2]
 
     def _inside(self, date: float) -> bool:
         """Within a page that was seen."""

@@ -1,34 +1,29 @@
-"""What a page's word on one order counts for: pure rules. A page shows many orders with one call,
-and is believed less.
+"""What a page's word on one order counts for. Pure.
 
-It ends an order only while single reads bear it out, it never permits a confirm, and what it shows
-without anything to deliver is asked singly. What a list shows and a single read denies is a
-contradiction.
+A page shows many orders with one call, and counts for less than a single read. Its word ends an
+order only while single reads confirm such ends; it never permits a confirm; an end without anything
+to deliver is read singly. A list that a single read denies is a contradiction.
 """
 
 from schemas.order import Order
 from worker.rules import answers as say
 
 SLACK = 0.25
-"""Share of its delay by which a re-check may come earlier or later, so that one page serves
-several.
-"""
+"""Share of its delay by which a re-check may move, so that one page serves several."""
 LAG = 5.0
-"""Seconds that a list may be behind without being a liar."""
+"""Seconds that a list may be behind without contradicting a read."""
 LOOKS = 6
 """Every sixth look at a pending order is a single read, whatever the pages say."""
 TRUST = 3
-"""Ends that single reads must have borne out before a page's word ends an order."""
+"""Ends that single reads must have confirmed before a page's word ends an order."""
 CHECK_EVERY = 50
-"""One of so many ends is borne out by a single read for ever after."""
+"""After that, one end in so many is still checked by a single read."""
 
 TAKE, END, CHECK, LEAVE = "take", "end", "check", "leave"
 AGREED, CONTRADICTED = "agreed", "contradicted"
 _ENDS = ("finished", "cancelled")
 MISSING = "missing"
-"""The word for an order that a page should have shown, and did not: nothing is known of it, so it
-is asked singly.
-"""
+"""The word for an order that a page should have shown and did not: it is read singly."""
 _WORDS: dict[type, str] = {
     say.Created: "created",
     say.Pending: "pending",
@@ -45,38 +40,50 @@ def word_of(answer: say.Answer | None) -> str | None:
 def verdict(
     order: Order, answer: say.Answer | None, asked_at: float, *, wanted: bool, hinted: bool
 ) -> str:
-    """Take the page's word on a pending order, have a single read check it, or leave the order
-    alone.
+    """Take the page's word on a pending order, check it by a single read, or leave the order alone.
 
     `wanted`: its re-check is due or nearly so; `hinted`: somebody says that it has changed, and a
     list may lag. An end is taken only as far as pages are trusted: see `end_verdict`.
     """
-    word = word_of(answer)
-    if word is None or order.page_says or order.state != "pending":
+    if order.page_says or order.state != "pending":
         return LEAVE
-    if word == MISSING:
-        return CHECK if wanted else LEAVE
-    if word == "pending":
-        if not wanted:
+    match word_of(answer):
+        case None:
             return LEAVE
-        return CHECK if hinted or order.snoozes % LOOKS == LOOKS - 1 else TAKE
-    if word == "created":
-        return CHECK if (order.pending_since or asked_at) < asked_at - LAG else LEAVE
-    return END if _whole(answer) else CHECK
+        case "missing":
+            return CHECK if wanted else LEAVE
+        case "pending":
+            return _still_pending(order, hinted=hinted) if wanted else LEAVE
+        case "created":
+            return _created_again(order, asked_at)
+        case _:
+            return END if _is_whole(answer) else CHECK
+
+
+def _still_pending(order: Order, *, hinted: bool) -> str:
+    turn_of_read = order.snoozes % LOOKS == LOOKS - 1
+    return CHECK if hinted or turn_of_read else TAKE
+
+
+def _created_again(order: Order, asked_at: float) -> str:
+    """A list that lags may show a pending order as created for a while."""
+    pending_since = order.pending_since or asked_at
+    return CHECK if pending_since < asked_at - LAG else LEAVE
 
 
 def end_verdict(agreed: int, ends: int, checks: int) -> str:
     """Whether to take an end.
 
-    So many ends were borne out by reads, were shown by pages, are checked of this page.
+    `agreed`: ends that reads have confirmed; `ends`: ends that pages have shown; `checks`: ends of
+    this page that are being checked.
     """
     if agreed < TRUST:
         return CHECK if checks < TRUST - agreed else LEAVE
     return CHECK if ends % CHECK_EVERY == CHECK_EVERY - 1 else TAKE
 
 
-def _whole(answer: say.Answer | None) -> bool:
-    """All its lines are there, and whatever is finished has something to deliver."""
+def _is_whole(answer: say.Answer | None) -> bool:
+    """True when all lines are there, and each finished one has something to deliver."""
     if isinstance(answer, say.Confirmed):
         return bool(answer.lines) and answer.complete
     lines = getattr(answer, "lines", ())
@@ -95,9 +102,7 @@ def judged(order: Order, answer: say.Answer) -> str | None:
 
 def denied(order: Order, answer: say.Answer | None, asked_at: float) -> bool:
     """True when a page shows an order as open that had ended well before the page was asked for."""
-    ended = order.state in ("confirmed", "cancelled") and order.ended_at is not None
-    return (
-        ended
-        and word_of(answer) in ("created", "pending")
-        and (order.ended_at or 0.0) < asked_at - LAG
-    )
+    if order.state not in ("confirmed", "cancelled") or order.ended_at is None:
+        return False
+    shown_open = word_of(answer) in ("created", "pending")
+    return shown_open and order.ended_at < asked_at - LAG

@@ -19,6 +19,9 @@ second.
 """
 TEND = 1.0
 BATCH = 100
+MORE_WAIT = 0.05
+"""Seconds until the next look at a lane in which orders were picked: more may be due."""
+SHORTEST_WAIT = 0.01
 
 
 class Dispatcher:
@@ -51,23 +54,25 @@ class Dispatcher:
 
     def turn(self) -> float:
         """Dispatches every lane once; returns the seconds until the next look."""
-        wait = TICK
         tend = self.monotonic() >= self._tend_at
         if tend:
             self.look_at_server()
-        for lane in self.lanes:
-            supplier = lane.supplier
-            picked, soonest, page = self.ledger.dispatch(lane, BATCH)
-            if left := [order_id for order_id in picked if not self.start(supplier, order_id)]:
-                self.ring(supplier, left)
-            if page:
-                self.page(lane)
-            if picked:
-                wait = min(wait, 0.05)
-            if soonest is not None:
-                wait = min(wait, max(soonest - self.ledger.recent_time(), 0.01))
+        waits = [self._dispatch(lane) for lane in self.lanes]
         if tend:
             self._tend_at = self.monotonic() + TEND
             for room in ROOMS:
                 self.ledger.tend(room)
-        return wait
+        return min(waits, default=TICK)
+
+    def _dispatch(self, lane: Lane) -> float:
+        """One lane; returns the seconds until its next look."""
+        picked, soonest, page = self.ledger.dispatch(lane, BATCH)
+        left = [order_id for order_id in picked if not self.start(lane.supplier, order_id)]
+        if left:
+            self.ring(lane.supplier, left)
+        if page:
+            self.page(lane)
+        wait = MORE_WAIT if picked else TICK
+        if soonest is None:
+            return wait
+        return min(wait, max(soonest - self.ledger.recent_time(), SHORTEST_WAIT))

@@ -33,6 +33,11 @@ class Made(NamedTuple):
     sent_at: float | None = None
     """When the first byte left, by the ledger's clock; None when nothing left."""
 
+    @property
+    def kind(self) -> str | None:
+        """The kind of the call."""
+        return self.call.kind if self.call else None
+
 
 NO_CALL = Made()
 
@@ -98,9 +103,8 @@ class Executor:
         now = permit.now + (self.monotonic() - asked_at)
         step = policy.decide(order, permit.call, answer, now, self.jitter())
         boundaries.reach(boundaries.DECIDED)
-        return self._apply(
-            order, step, claim, Made(permit.call, answer, gate.sent_at_from(permit.now))
-        )
+        made = Made(permit.call, answer, gate.sent_at_from(permit.now))
+        return self._apply(order, step, claim, made)
 
     def _ask(self, permit: Permit, gate: Gate, details: str | None) -> Answer:
         order = permit.order
@@ -117,8 +121,7 @@ class Executor:
         if overtaken and step.proof and made.call and made.answer:
             self.merge(before.supplier, before.order_id, made.call, made.answer)
         boundaries.reach(boundaries.APPLIED)
-        kind = made.call.kind if made.call else None
-        log_step(step, kind, made.answer, written)
+        log_step(step, made.kind, made.answer, written)
         if written.pages_off:
             say_pages_off(before.lane, written.pages_off)
         return step.event if written.result == "written" else written.result
