@@ -72,14 +72,14 @@ class Fleet:
         self.app = Celery("shop", broker=broker_url, set_as_current=False)
         self.app.conf.broker_transport_options = options
 
-    def start(self, number: int = 1) -> None:
-        """Starts workers, each with a log of its own."""
+    def start(self, number: int = 1, tree: Path = ROOT) -> None:
+        """Starts workers of the version in `tree`, each with a log of its own."""
         for _ in range(number):
             with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
                 line = [*worker_line(), "-n", f"w{len(self.workers)}@test"]
                 self.workers.append(
                     subprocess.Popen(
-                        line, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                        line, cwd=tree, env=self.environment, stdout=log, stderr=subprocess.STDOUT
                     )
                 )
 
