@@ -254,54 +254,79 @@ def members(ledger: Ledger, room: str, *name: str) -> dict[str, float]:
     )
 
 
+class Books:
+    """The records of one room, against which each index is counted (invariant 1)."""
+
+    def __init__(self, ledger: Ledger, room: str) -> None:
+        self.ledger = ledger
+        self.room = room
+        client, base = ledger.scripts.client, ledger.scripts.base(room) + "order:"
+        names = client.keys(base.replace("{", "[{]") + "*")
+        ids = [name.removeprefix(base) for name in names]
+        self.raw = {order_id: client.hgetall(base + order_id) for order_id in ids}
+        views = Views(ledger.shelf, LANES)
+        found = {order_id: views.order(room, order_id) for order_id in ids}
+        self.orders = {order_id: order for order_id, order in found.items() if order}
+
+    def members(self, *key: str) -> dict[str, float]:
+        return members(self.ledger, self.room, *key)
+
+    def count_states(self) -> None:
+        for state in STATES:
+            wanted = {i: o.accepted_at for i, o in self.orders.items() if o.state == state}
+            assert self.members("state", state) == wanted
+
+    def count_letters(self) -> None:
+        for reason in REASONS[:-1]:
+            wanted = {i: o.letter_at for i, o in self.orders.items() if o.letter == reason}
+            assert self.members("letters", reason) == wanted
+
+    def count_deadlines(self) -> None:
+        """Every order that no supplier has accepted yet is in one of the two."""
+        times = self.ledger.policies[self.room].times
+        waiting = {i: o for i, o in self.orders.items() if o.state in ("accepted", "submitted")}
+        last = {i: times.last_safe_moment(o) for i, o in waiting.items()}
+        unwarned, warned = self.members("deadlines"), self.members("warned")
+        assert {**unwarned, **warned} == {i: at for i, at in last.items() if at is not None}
+        assert not set(unwarned) & set(warned)
+
+    def count_expiring(self) -> None:
+        ended = {i for i, o in self.orders.items() if o.state in ENDED and not o.letter}
+        assert set(self.members("expiring")) == ended
+
+    def count_lane(self, account: str | None) -> None:
+        lane, now = account or "-", self.ledger.time()
+        due, leases = self.members("due", lane), self.members("leases", lane)
+        ready = [self.members("ready", lane, kind) for kind in ("confirm", "ask", "recheck")]
+        for order_id, order in self.orders.items():
+            if order.account == account:
+                self._count_places(order, [due, *ready])
+                lease = float(self.raw[order_id].get("lease_until", 0))
+                assert lease <= now or due[order_id] == leases[order_id] == lease
+        assert set(due).union(*ready) <= set(self.orders)
+        self._count_unpaid(lane)
+
+    def _count_places(self, order: Order, places: list[dict[str, float]]) -> None:
+        found = [place for place in places if order.order_id in place]
+        says = f"{order.state} {order.order_id} is in {len(found)} places"
+        assert len(found) == (order.due_at is not None), says
+        assert order.state not in OPEN or order.due_at is not None
+
+    def _count_unpaid(self, lane: str) -> None:
+        for currency in {order.currency for order in self.orders.values() if order.currency}:
+            unpaid = self.members("unpaid", lane, currency)
+            assert {self.orders[order_id].state for order_id in unpaid} <= {"accepted"}
+
+
 def recount(
     ledger: Ledger, room: str = "relograde", accounts: tuple[str | None, ...] = (None,)
 ) -> dict[str, Order]:
     """Checks that every index says what the records say (invariant 1), and returns the records."""
-    base = ledger.scripts.base(room) + "order:"
-    ids = [
-        key.removeprefix(base) for key in ledger.scripts.client.keys(base.replace("{", "[{]") + "*")
-    ]
-    raw = {order_id: ledger.scripts.client.hgetall(base + order_id) for order_id in ids}
-    found = {order_id: Views(ledger.shelf, LANES).order(room, order_id) for order_id in ids}
-    orders = {order_id: order for order_id, order in found.items() if order}
-    policy, now = ledger.policies[room], ledger.time()
-    for state in STATES:
-        assert members(ledger, room, "state", state) == {
-            i: o.accepted_at for i, o in orders.items() if o.state == state
-        }
-    for reason in REASONS[:-1]:
-        assert members(ledger, room, "letters", reason) == {
-            i: o.letter_at for i, o in orders.items() if o.letter == reason
-        }
-    waiting = {i: o for i, o in orders.items() if o.state in ("accepted", "submitted")}
-    last = {i: policy.times.last_safe_moment(o) for i, o in waiting.items()}
-    unwarned, warned = members(ledger, room, "deadlines"), members(ledger, room, "warned")
-    assert {**unwarned, **warned} == {i: at for i, at in last.items() if at is not None}
-    assert not set(unwarned) & set(warned)
-    assert set(members(ledger, room, "expiring")) == {
-        i for i, o in orders.items() if o.state in ENDED and not o.letter
-    }
+    books = Books(ledger, room)
+    books.count_states()
+    books.count_letters()
+    books.count_deadlines()
+    books.count_expiring()
     for account in accounts:
-        lane = account or "-"
-        due, leases = members(ledger, room, "due", lane), members(ledger, room, "leases", lane)
-        ready = [
-            members(ledger, room, "ready", lane, kind) for kind in ("confirm", "ask", "recheck")
-        ]
-        for order_id, order in orders.items():
-            if order.account != account:
-                continue
-            places = [place for place in (due, *ready) if order_id in place]
-            assert len(places) == (order.due_at is not None), (
-                f"{order.state} {order_id} is in {len(places)} places"
-            )
-            assert order.state not in OPEN or order.due_at is not None
-            claimed = float(raw[order_id].get("lease_until", 0)) > now
-            assert not claimed or (
-                due[order_id] == leases[order_id] == float(raw[order_id]["lease_until"])
-            )
-        assert set(due) | {i for place in ready for i in place} <= set(orders)
-        for currency in {order.currency for order in orders.values() if order.currency}:
-            unpaid = members(ledger, room, "unpaid", lane, currency)
-            assert {orders[order_id].state for order_id in unpaid} <= {"accepted"}
-    return orders
+        books.count_lane(account)
+    return books.orders

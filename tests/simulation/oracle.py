@@ -141,53 +141,63 @@ class Oracle:
         self, plan: OrderPlan, entry: Entry, record: dict[str, str]
     ) -> Iterator[tuple[str, str]]:
         """Promises that show only at the end."""
-        state = record["state"]
-        if (
-            (plan.supplier, plan.order_id) in self.world.marked
-            and state != "withdrawn"
-            and not self.world.doubted
-        ):
-            yield "withdraw", f"withdrawn before its confirm came, and now {state}"
-        shown = [visit.answer for visit in entry.visits if visit.finished]
-        codes = [
-            answer.tracking_code
-            for answer in shown
-            if isinstance(answer, say.Confirmed) and answer.tracking_code
-        ]
-        came = codes or any(webhook.done for webhook in entry.codes)
-        if (
-            came
-            and state == "confirmed"
-            and not record.get("tracking_code")
-            and not self.world.forgot
-        ):
-            yield "proof", "an answer or a webhook had the tracking code, and it is gone"
-        first = entry.visits[0] if entry.visits else None
-        refused_first = first and first.applied and first.answer == NOT_PASSIVE
-        # Nothing was unresolved before it when its own intent is the first there was.
-        alone = refused_first and first and entry.intents[0][1] == first.claim
-        if (
-            record.get("inferred") == "1"
-            and alone
-            and not any(visit.forgotten for visit in entry.visits)
-        ):
-            yield "inference", "its first confirm was refused: it was confirmed by somebody else"
-        if plan.supplier == "logitrail" and state == "confirmed":
+        yield from self._mark_forgotten(plan, record)
+        yield from self._tracking_lost(entry, record)
+        yield from self._inferred_alone(entry, record)
+        if plan.supplier == "logitrail" and record["state"] == "confirmed":
             yield from self._inferred(entry, record)
-        if lost := self._delivered(plan, entry, state) - _finished(
-            json.loads(record.get("lines", "[]"))
-        ):
+        yield from self._lines_lost(plan, entry, record)
+        yield from self._resolved_unseen(plan, record)
+        yield from self._dead_without_a_call(entry, record)
+
+    def _mark_forgotten(self, plan: OrderPlan, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+        state = record["state"]
+        marked = (plan.supplier, plan.order_id) in self.world.marked
+        if marked and state != "withdrawn" and not self.world.doubted:
+            yield "withdraw", f"withdrawn before its confirm came, and now {state}"
+
+    def _tracking_lost(self, entry: Entry, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+        answers = [visit.answer for visit in entry.visits if visit.finished]
+        shown = [answer for answer in answers if isinstance(answer, say.Confirmed)]
+        came = any(answer.tracking_code for answer in shown)
+        came = came or any(webhook.done for webhook in entry.codes)
+        owed = came and record["state"] == "confirmed" and not self.world.forgot
+        if owed and not record.get("tracking_code"):
+            yield "proof", "an answer or a webhook had the tracking code, and it is gone"
+
+    def _inferred_alone(self, entry: Entry, record: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """Nothing was unresolved before an order's first call when its own intent was the first."""
+        if record.get("inferred") != "1" or not entry.visits:
+            return
+        first = entry.visits[0]
+        refused_first = first.applied and first.answer == NOT_PASSIVE
+        forgotten = any(visit.forgotten for visit in entry.visits)
+        if refused_first and entry.intents[0][1] == first.claim and not forgotten:
+            yield "inference", "its first confirm was refused: it was confirmed by somebody else"
+
+    def _lines_lost(
+        self, plan: OrderPlan, entry: Entry, record: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        kept = _finished(json.loads(record.get("lines", "[]")))
+        lost = self._delivered(plan, entry, record["state"]) - kept
+        if lost:
             yield "lines", f"{sorted(lost)} were delivered, and the ledger has lost it"
-        if state == "resolved" and not self.was_told(
-            (plan.supplier, plan.order_id), "order.dead_lettered"
-        ):
+
+    def _resolved_unseen(
+        self, plan: OrderPlan, record: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        order = (plan.supplier, plan.order_id)
+        if record["state"] == "resolved" and not self.was_told(order, "order.dead_lettered"):
             yield "resolve", "a person closed what had not been put before one"
+
+    def _dead_without_a_call(
+        self, entry: Entry, record: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        """A requeue makes at least one call that the deadline allows."""
         since = float(record.get("requeued_at", "inf"))
-        if (
-            state == "dead"
-            and float(record["letter_at"]) >= since
-            and not any(at >= since for at in entry.called)
-        ):
+        if record["state"] != "dead" or float(record["letter_at"]) < since:
+            return
+        if not any(at >= since for at in entry.called):
             yield "requeue", f"requeued, and dead again of {record.get('reason')} before any call"
 
     def _delivered(self, plan: OrderPlan, entry: Entry, state: str) -> set[str]:
@@ -244,37 +254,36 @@ class Oracle:
     def _untold(self, plan: OrderPlan, record: dict[str, str]) -> Iterator[tuple[str, str]]:
         key = (plan.supplier, plan.order_id)
         last = int(record.get("sequence", 0))
-        missing = [
-            at
-            for at in range(1, last + 1)
-            if f"{key[0]}.{key[1]}.{at}" not in self.world.shop.bodies
-        ]
-        kept = (
-            self.world.site.client.hgetall(f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}")
-            if missing
-            else {}
+        told = [self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{at}") for at in range(1, last + 1)]
+        bodies = [body for body in told if body]
+        yield from self._never_taken(
+            plan, [at for at, body in enumerate(told, 1) if not body], last
         )
+        yield from _lines_untold(record, bodies)
+        yield from self._end_untold(record, bodies)
+
+    def _never_taken(
+        self, plan: OrderPlan, missing: list[int], last: int
+    ) -> Iterator[tuple[str, str]]:
+        """Only what a later outcome supersedes may stay untaken."""
+        if not missing:
+            return
+        name = f"sim:{{{plan.supplier}}}:outcomes:{plan.order_id}"
+        kept = self.world.site.client.hgetall(name)
         for sequence in missing:
-            quiet = sequence < last and any(
-                f'"{kind}"' in kept.get(str(sequence), "") for kind in SUPERSEDED
-            )
-            if not quiet:
+            text = kept.get(str(sequence), "")
+            passing = any(f'"{kind}"' in text for kind in SUPERSEDED)
+            if sequence == last or not passing:
                 yield "told", f"outcome {sequence} of {last} was never taken"
-        bodies = [
-            self.world.shop.bodies.get(f"{key[0]}.{key[1]}.{number}")
-            for number in range(1, last + 1)
-        ]
-        types = [(body["type"], body["data"]["reason"]) for body in bodies if body]
-        latest = [body["data"]["lines"] or [] for body in bodies if body]
-        untold = _finished(json.loads(record.get("lines", "[]"))) - _finished(
-            latest[-1] if latest else []
-        )
-        if record["state"] in ("confirmed", "cancelled") and untold:
-            yield "lines", f"{sorted(untold)} were delivered, and the last outcome does not say so"
+
+    def _end_untold(
+        self, record: dict[str, str], bodies: list[dict[str, Any]]
+    ) -> Iterator[tuple[str, str]]:
         wanted = END_TYPES.get(record["state"])
-        if wanted and not any(
-            kind == wanted and self._means(record, reason) for kind, reason in types
-        ):
+        if not wanted:
+            return
+        reasons = [body["data"]["reason"] for body in bodies if body["type"] == wanted]
+        if not any(self._means(record, reason) for reason in reasons):
             yield "told", f"it is {record['state']}, and {wanted} was never told"
 
     def _means(self, record: dict[str, str], reason: str | None) -> bool:
@@ -283,3 +292,14 @@ class Oracle:
 
 def _finished(lines: list[dict[str, Any]]) -> set[str]:
     return {line["tag"] for line in lines if line["status"] == "finished"}
+
+
+def _lines_untold(
+    record: dict[str, str], bodies: list[dict[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    if record["state"] not in ("confirmed", "cancelled"):
+        return
+    latest = bodies[-1]["data"]["lines"] if bodies else []
+    untold = _finished(json.loads(record.get("lines", "[]"))) - _finished(latest or [])
+    if untold:
+        yield "lines", f"{sorted(untold)} were delivered, and the last outcome does not say so"
