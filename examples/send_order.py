@@ -1,40 +1,40 @@
-"""Hands an order over until Countersign has it: SUPPLIER ORDER_ID REFERENCE [CREATED_AT]."""
+"""Sends one paid order, and repeats until Countersign has answered. Needs only celery.
+
+REDIS_URL=... python send_order.py relograde RELO0TFQK8FXQXSPURM shop-1042 2026-11-22T09:30:00Z"""
 
 import os
 import sys
 import time
+from contextlib import suppress
 
 from celery import Celery
 
 app = Celery("shop", broker=os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"))
-TOLD = os.environ.get("OUTCOME_QUEUE", "outcomes")
+FINAL = ("order.accepted", "order.dead_lettered")
 
 
 def outcomes(queue, seconds):
-    """A shop stores each outcome under its id, as it may come twice, and then acknowledges it."""
+    """Outcomes of the next `seconds`. A shop stores each by its id, then acknowledges it."""
     ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            message = queue.get(timeout=seconds)
-        except queue.Empty:
-            return
-        outcome = message.payload[1]["outcome"]
-        app.send_task("outcomes.acknowledge", kwargs={"id": outcome["id"]}, queue="orders")
-        message.ack()
-        yield outcome
+    with suppress(queue.Empty):
+        while (left := ends - time.monotonic()) > 0:
+            message = queue.get(timeout=left)
+            outcome = message.payload[1]["outcome"]
+            app.send_task("outcomes.acknowledge", kwargs={"id": outcome["id"]}, queue="orders")
+            message.ack()
+            yield outcome
 
 
 def hand_over(order):
-    """Returns the outcome that says that the order is in good hands, or why it is not."""
-    with app.connection_for_read() as link, link.SimpleQueue(TOLD) as queue:
-        while True:  # a broker can lose a message; the same one again changes nothing
-            app.send_task("orders.confirm", kwargs=order, queue="orders")
-            for told in outcomes(queue, seconds=5):
-                heard = told["type"] in ("order.accepted", "order.dead_lettered")
-                if heard and told["data"]["reference"] == order["reference"]:
-                    return told
+    """Returns the outcome that says whether Countersign has the order."""
+    queue = app.connection_for_read().SimpleQueue(os.environ.get("OUTCOME_QUEUE", "outcomes"))
+    while True:  # A broker can lose a message; the same message again changes nothing.
+        app.send_task("orders.confirm", kwargs=order, queue="orders")
+        for outcome in outcomes(queue, seconds=5):
+            if outcome["data"]["reference"] == order["reference"] and outcome["type"] in FINAL:
+                return outcome
 
 
 if __name__ == "__main__":
-    fields = ("supplier", "order_id", "reference", "created_at")
-    print(hand_over(dict(zip(fields, sys.argv[1:], strict=False)))["type"])
+    names = ("supplier", "order_id", "reference", "created_at")
+    print(hand_over(dict(zip(names, sys.argv[1:], strict=False)))["type"])

@@ -1,9 +1,7 @@
-"""Logitrail's wire shapes (the 2015-01-01 API): the confirm answer, an error, the Order JSON,
-webhook events.
+"""Logitrail's wire shapes (the 2015-01-01 API): confirmation, error, Order JSON, webhook events.
 
-From the confirm page in the seeds and the tables of `suppliers.md`. The Order JSON is the web app's
-own document and passes through whole, so its unknown fields stay; in what the supplier sends they
-are dropped.
+The facts are in `docs/suppliers.md`, section 2. The Order JSON is the web app's own document: it
+passes through whole, with its unknown fields. Unknown fields from the supplier are dropped.
 """
 
 from typing import Any

@@ -1,9 +1,7 @@
-"""Relograde's wire shapes: the order with its items and lines, the accounts, a page of orders, the
-webhook.
+"""Relograde's wire shapes: the order with items and lines, the accounts, a list page, the webhook.
 
-From the confirm page in the seeds and the tables of `suppliers.md`. A line's secrets end here:
-while it is loaded they are taken out, sealed to the web app's key when the caller gave a way to
-(`Context({"seal": callable})`), and dropped.
+The facts are in `docs/suppliers.md`, section 1. A line's secrets end here: loading removes them. It
+seals them to the web app's key when the caller gives a way to (`Context({"seal": callable})`).
 """
 
 import json

@@ -492,7 +492,7 @@ def test_positional_arguments_are_refused_as_such(shop):
     ],
 )
 def test_different_bad_messages_are_different_letters(shop, one, other):
-    """Only the same body again adds to the count (design §9)."""
+    """Only the same body again adds to the count (docs/contract.md)."""
     for args, kwargs in (one, other):
         shop.send("orders.confirm", *args, **kwargs)
     assert len(shop.views.letters()) == 2

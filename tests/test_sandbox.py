@@ -1,4 +1,4 @@
-"""The sandbox against `suppliers.md`: a stand-in that is kinder than the supplier would prove
+"""The sandbox against `docs/suppliers.md`: a stand-in that is kinder than the supplier would prove
 nothing.
 """
 

@@ -188,7 +188,7 @@ UNCERTAIN = Rejected("unrecognised_answer", certain=False)
     ],
 )
 def test_every_other_answer(status, body, expected):
-    """The table of `suppliers.md` §3.2."""
+    """The table of `docs/suppliers.md` §3.2."""
     assert without_detail(confirm(http(status, body))) == without_detail(expected)
 
 

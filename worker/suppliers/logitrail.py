@@ -1,8 +1,8 @@
-"""Logitrail (the 2015-01-01 API): confirm an order, and take what a webhook proves.
+"""Logitrail (the 2015-01-01 API): confirms an order, and reads what a webhook proves.
 
-The facts are in `suppliers.md` §2 and §3.2. An error's `code` says what it is, whatever its HTTP
-status; there is no documented read, so a second confirm is the question, and its
-`order_not_passive` is for the policy to judge.
+The facts are in `docs/suppliers.md` §2 and §3.2. An error's `code` says what it is, whatever its
+HTTP status. There is no documented read, so a second confirm is the question. The policy judges its
+`order_not_passive`.
 """
 
 import base64

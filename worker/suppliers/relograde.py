@@ -1,9 +1,8 @@
-"""Relograde: confirm an order, find one or a page of them, read the accounts, and take a webhook's
-hint.
+"""Relograde: confirms an order, finds one or a page of them, reads the accounts and a webhook.
 
-The facts are in `suppliers.md` §1 and §3.1. The same 400 may mean three things, and its body is
-plain text or JSON: a documented message wins over the status it came with. A failed *question* is
-never a refusal.
+The facts are in `docs/suppliers.md` §1 and §3.1. The same 400 may mean three things, and its body
+is plain text or JSON: a documented message wins over the status it came with. A failed *question*
+is never a refusal.
 """
 
 from collections.abc import Callable
