@@ -302,7 +302,7 @@ REFUSALS = {
     "company not verified": (400, "accepted; confirm now; lane company_not_verified, probe in 2 s"),
     "MULTIPLE_ORDER_LINES": (400, "dead multiple_order_lines; no look"),
     "insufficient balance": (402, "dead insufficient_balance; no look"),
-    "order not found": (404, "accepted; confirm in 2 s"),
+    "order not found": (404, "accepted; confirm in 30 s"),
     "some offers not available: rewarble 5 EUR": (422, "dead offer_unavailable; no look"),
     "Product rewarble 5 EUR WW is out of stock": (422, "dead out_of_stock; no look"),
 }
@@ -351,8 +351,8 @@ RELOGRADE_CONFIRM: dict[str, Row] = {
     "400 insufficient balance": (answers(400, "insufficient balance"), "dead insufficient_balance; no look"),
     "400 out of stock, as version 1.00 said it": (answers(400, "x is out of stock"), "dead out_of_stock; no look"),
     "402 without a word": (answers(402), "dead insufficient_balance; no look"),
-    "404 without a word": (answers(404), "accepted; confirm in 2 s"),
-    "404 with HTML": (answers(404, HTML), "accepted; confirm in 2 s"),
+    "404 without a word": (answers(404), "accepted; confirm in 30 s"),
+    "404 with HTML": (answers(404, HTML), "accepted; confirm in 30 s"),
     **holding(BLOCKED, "accepted; confirm now"),
     "200 `pending`": (PENDING, "pending; recheck in 15 s"),
     "200 `FINISHED`": (answers(200, order("FINISHED")), "confirmed; no look"),
@@ -522,8 +522,8 @@ LOGITRAIL_CONFIRM: dict[str, Row] = {
         for status in statuses
         for shape, body in CODE_SHAPES.items()
     },
-    "404": (answers(404), "accepted; confirm in 2 s"),
-    "404 with a code": (answers(404, {"code": "not_found"}), "accepted; confirm in 2 s"),
+    "404": (answers(404), "accepted; confirm in 30 s"),
+    "404 with a code": (answers(404, {"code": "not_found"}), "accepted; confirm in 30 s"),
     **holding(HELD, "accepted; confirm now"),
     "200": (answers(200, done()), "confirmed; no look"),
     "200, the id in upper case": (
@@ -578,7 +578,7 @@ SITUATIONS = {
         {
             "404": (
                 answers(404, "order not found"),
-                "accepted; confirm in 2 s; lane not_found, probe in 2 s",
+                "accepted; confirm in 30 s; lane not_found, probe in 2 s",
             ),
             "503": (E503, "submitted, unresolved; ask in 2 s"),
         },

@@ -2,6 +2,8 @@
 real server.
 """
 
+import time
+
 import fakeredis
 import pytest
 from conftest import RETRY, START, an_order, make_ledger, recount, turn
@@ -118,3 +120,12 @@ def test_an_outcome_without_its_text_leaves_the_outbox(ledger, clock):
     assert [delivery.body["type"] for delivery in taken] == ["order.accepted"]
     box = scripts.key("relograde", "outbox", "task")
     assert scripts.client.zrange(box, 0, -1) == ["R1|1"]
+
+
+def test_the_servers_own_clock_and_run_id_are_asked_for(policies):
+    """Without those of a test; a server that does not tell its run id is one without restarts."""
+    with fakeredis.FakeRedis(decode_responses=True) as client:
+        ledger = make_ledger(client, policies, None)
+        ledger.scripts._run_id = None
+        assert ledger.open(an_order("R1", accepted_at=ledger.time())).result == "opened"
+        assert abs(ledger.load("relograde", "R1").now - time.time()) < 60

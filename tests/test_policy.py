@@ -178,7 +178,7 @@ RELOGRADE_CONFIRM = {
     "403": Row(answer=Blocked("forbidden"), state="accepted", due=0, signal="blocked"),
     "402 insufficient balance": Row(answer=FUNDS, state="dead", reason="insufficient_balance", tells=LETTER),
     "402, an older attempt unresolved": Row(answer=FUNDS, order=TWICE, due=0, **AGAIN),
-    "404": Row(answer=NotFound(), state="accepted", due=2, signal="not_found"),
+    "404": Row(answer=NotFound(), state="accepted", due=30, signal="not_found"),
     "404 after a person's requeue": Row(
         answer=NotFound(), order=sent(relograde(requeued_at=NOW - 9)), state="dead", reason="order_not_found",
         tells=LETTER, signal="not_found",
@@ -271,7 +271,7 @@ LOGITRAIL_CONFIRM = {
         reason="unrecognised_answer", unresolved=True, tells=LETTER,
     ),
     "401, 403": Row(answer=Blocked("forbidden"), order=FIRST, state="accepted", due=0, signal="blocked"),
-    "404": Row(answer=NotFound(), order=FIRST, state="accepted", due=2, signal="not_found"),
+    "404": Row(answer=NotFound(), order=FIRST, state="accepted", due=30, signal="not_found"),
     "405": Row(answer=Blocked("misconfigured"), order=FIRST, state="accepted", due=0, signal="blocked"),
     "429": Row(answer=Blocked("rate_limited"), order=FIRST, state="accepted", due=0, signal="blocked"),
 }  # fmt: skip

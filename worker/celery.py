@@ -219,6 +219,7 @@ def _start_loops(sender: Any) -> None:
         Loop("health", watch.judge),
     ]
     _loops.extend(Loop("accounts", look.turn) for look in here.balance_looks)
+    _loops.extend(Loop("known", look.turn) for look in here.known_looks)
     if settings.channels:
         _loops.append(Loop("teller", teller.turn))
     for loop in _loops:

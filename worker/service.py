@@ -23,6 +23,7 @@ from worker.settings import Settings
 from worker.suppliers.client import Client, ReadingClient
 from worker.turns.balance_look import BalanceLook
 from worker.turns.executor import Executor
+from worker.turns.known_look import KnownLook
 from worker.turns.lane_question import LaneQuestion
 from worker.turns.page_turn import PageTurn
 from worker.turns.threads import Threads
@@ -83,6 +84,15 @@ class Service:
             )
             for lane in self.lanes
             if self.shelf.limits[lane.supplier].accounts
+        ]
+
+    @cached_property
+    def known_looks(self) -> list[KnownLook]:
+        """One for each lane of a supplier that documents a read."""
+        return [
+            KnownLook(self.ledger, lane, cast(ReadingClient, self.clients[lane]))
+            for lane in self.lanes
+            if self.policies[lane.supplier].rules.reads
         ]
 
     @cached_property

@@ -8,6 +8,7 @@ from tests.simulation.books import Entry
 from tests.simulation.clock import START
 from tests.simulation.plan import OrderPlan
 from worker.rules import answers as say
+from worker.rules.words import OWN_REASONS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -45,12 +46,18 @@ def unjustified(
     if reason == "insufficient_balance" and (record.get("detail") == NOT_SENT or not refused):
         return None if world.forgot else world.bank.too_poor(plan, record)
     if reason in REFUSED:
-        return None if refused else "no answer said so"
+        return None if refused or _blocked_alone(said, reason) else "no answer said so"
     return (
         None
         if _holds(plan, entry, record, reason, age) or unknown
         else "the books do not bear it out"
     )
+
+
+def _blocked_alone(said: list[say.Answer], reason: str) -> bool:
+    """A block counts as the order's own when it came twice; others have passed in between."""
+    blocked = [answer for answer in said if isinstance(answer, say.Blocked)]
+    return sum(OWN_REASONS.get(answer.cause) == reason for answer in blocked) >= 2
 
 
 def _holds(plan: OrderPlan, entry: Entry, record: dict[str, str], reason: str, age: float) -> bool:
@@ -64,7 +71,7 @@ def _holds(plan: OrderPlan, entry: Entry, record: dict[str, str], reason: str, a
     if reason == "order_not_passive":
         return any(isinstance(answer, say.Rejected) and answer.reason == reason for answer in said)
     if reason == "access_denied":
-        return sum(answer == say.Blocked("forbidden") for answer in said) >= 2
+        return _blocked_alone(said, reason)
     if reason == "contradictory_answers":
         return sum(isinstance(answer, say.Unknown) and answer.refused for answer in said) >= 3
     if reason == "incomplete_delivery":

@@ -33,6 +33,7 @@ NAMES = {
     "their slot is free again.",
     "lane": "lane:<lane>, hash: hold, probe, failures in a row, and when a call last got "
     "through or found its order.",
+    "hosts": "hosts:<lane>, hash: each host that failed, and until when it is left alone.",
     "lane_call": "lane_call:<lane>:<kind>, hash: the latest call that was about no order: "
     "when, its token, its lease.",
     "pages": "pages:<lane>, string: what the pages of the supplier's list have taught "

@@ -16,8 +16,8 @@ from worker.rules.lane_signals import signal_of
 from worker.rules.money import Funds
 from worker.rules.words import SEND_WINDOW
 
-KIND_ACCOUNT, KIND_PAGE = "account", "page"
-"""Kinds: the accounts of a key; a page of orders."""
+KIND_ACCOUNT, KIND_PAGE, KIND_KNOWN = "account", "page", "known"
+"""Kinds: the accounts of a key; a page of orders; an order that the lane has found before."""
 WOKEN_AT_ONCE = 250
 """Orders that waited for a look and are due at once when it has been made.
 

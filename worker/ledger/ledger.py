@@ -166,8 +166,13 @@ class Ledger:
 
     def _permitting(self, supplier: str, order_id: str, claim: str) -> dict[str, Any]:
         limits = self.limits[supplier]
-        look_every = LOOK_EVERY if limits.accounts else None
-        return {"id": order_id, "claim": claim, "look_every": look_every, **limits.spending()}
+        return {
+            "id": order_id,
+            "claim": claim,
+            "look_every": LOOK_EVERY if limits.accounts else None,
+            "hosts": self.policies[supplier].rules.hosts,
+            **limits.spending(),
+        }
 
     def write(
         self, before: Order, step: Step, *, claim: str | None = None, sent_at: float | None = None
@@ -218,6 +223,7 @@ class Ledger:
             "cause": step.cause,
             "retry_after": step.retry_after,
             "retry": self.retry,
+            "hosts": self.policies[step.order.supplier].rules.hosts,
             "page": step.page,
         }
 
@@ -260,6 +266,12 @@ class Ledger:
             **limits.rate(),
         )
         return replies.as_dispatched(reply)
+
+    def known_order(self, lane: Lane) -> str | None:
+        """An order that the lane has found before, while it is held because others are not."""
+        name = self.scripts.key(lane.supplier, "lane", lane.key)
+        held, known = self.scripts.client.hmget(name, "held", "known")
+        return str(known) if held == "not_found" and known else None
 
     def hold(self, lane: Lane, note: str) -> None:
         """A person's hold: nothing but deadlines moves until a person releases it."""

@@ -85,6 +85,8 @@ def as_permit(order: Order, call: Call, reply: dict[str, Any]) -> Permit:
         probing=reply["probing"],
     )
     record = load_order(order.supplier, order.order_id, reply["order"])
+    if call.kind == CONFIRM:
+        permitted = dataclasses.replace(permitted, host=record.host)
     return Permit("permitted", permitted.at, record, permitted, float(reply["window"]))
 
 

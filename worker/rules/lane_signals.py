@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from worker.rules import answers as say
-from worker.rules.words import Step
+from worker.rules.words import OWN_REASONS, Step
 
 
 class LaneSignal(NamedTuple):
@@ -39,13 +39,13 @@ def signal_of(answer: object) -> LaneSignal:
 
 
 def signal_of_step(answer: say.Answer, step: Step) -> LaneSignal:
-    """The signal of an order's call; a 403 that is this order's own says nothing of the lane."""
+    """The signal of an order's call; a block that is this order's own says nothing of the lane."""
     if isinstance(answer, say.Blocked) and _is_the_orders_own(step):
         return LaneSignal()
     return signal_of(answer)
 
 
 def _is_the_orders_own(step: Step) -> bool:
-    if step.event == "question_failed":
+    if step.event in ("question_failed", "blocked_alone"):
         return True
-    return step.order.state == "dead" and step.order.reason == "access_denied"
+    return step.order.state == "dead" and step.order.reason in OWN_REASONS.values()

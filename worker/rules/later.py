@@ -14,14 +14,17 @@ class Later:
 
     times: Times
 
-    def retry(self, order: Order, event: str, turn: Turn) -> Step:
-        """The order is due again on RETRY_SECONDS; a probe of a held lane spends no delay."""
+    def retry(self, order: Order, event: str, turn: Turn, at_least: float = 0.0) -> Step:
+        """The order is due again on RETRY_SECONDS, or `at_least` so many seconds later.
+
+        A probe of a held lane spends no delay.
+        """
         is_open = order.state in OPEN
         if turn.call.probing and is_open and not order.unresolved:
             return self.within_limits(replace(order, due_at=turn.now), event, turn.now)
         again = replace(
             order,
-            due_at=self.times.retry_at(order, turn.now, turn.jitter),
+            due_at=self.times.retry_at(order, turn.now, turn.jitter, at_least),
             failures=order.failures + 1,
         )
         if is_open:

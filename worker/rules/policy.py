@@ -18,7 +18,9 @@ from worker.rules.words import (
     CONTRADICTIONS,
     DAY,
     HOST_STAYS,
+    NOT_FOUND_RECHECK,
     NOTICE,
+    OWN_REASONS,
     READ,
     Call,
     Rules,
@@ -240,10 +242,14 @@ class Policy:
         return replace(step, order=inferred)
 
     def _on_blocked(self, order: Order, answer: say.Blocked, turn: Turn) -> Step:
-        """The order stays due; a second 403 while others pass is the order's own trouble."""
+        """The order stays due; a second block while others pass is the order's own trouble.
+
+        Such an order backs off once, but for a 403, which is plain; then it is dead.
+        """
         clear = records.noted(records.without_effect(order, turn.call), answer.detail)
         clear = replace(clear, due_at=turn.now)
-        if answer.cause != "forbidden" or order.state not in OPEN:
+        own_reason = OWN_REASONS.get(answer.cause)
+        if own_reason is None or order.state not in OPEN:
             return Step(order=clear, event="blocked")
         others_pass = _is_after(turn.call.passed_at, order.denied_at)
         if not others_pass:
@@ -251,7 +257,9 @@ class Policy:
             return Step(order=denied, event="blocked")
         if turn.call.kind == READ or clear.unresolved:
             return self.later.retry(clear, "question_failed", turn)
-        return steps.dead_letter(clear, "access_denied", turn.now)
+        if answer.cause != "forbidden" and not order.failures:
+            return self.later.retry(clear, "blocked_alone", turn)
+        return steps.dead_letter(clear, own_reason, turn.now)
 
     def _on_unavailable(self, order: Order, answer: say.Unavailable, turn: Turn) -> Step:
         """Retry, at another host unless an older attempt is unresolved."""
@@ -285,7 +293,8 @@ class Policy:
         if others_are_found or order.requeued_at is not None:
             return steps.dead_letter(clear, "order_not_found", turn.now)
         marked = replace(clear, not_found_at=order.not_found_at or turn.now)
-        return self.later.retry(marked, "not_found", turn)
+        rest = NOT_FOUND_RECHECK if marked.state == "accepted" else 0.0
+        return self.later.retry(marked, "not_found", turn, at_least=rest)
 
 
 def _is_after(latest: float | None, first: float | None) -> bool:

@@ -88,9 +88,9 @@ class Times:
         delay = _repeating(self.rules.recheck, order.snoozes)
         return now + _jittered(delay, jitter)
 
-    def retry_at(self, order: Order, now: float, jitter: float) -> float:
+    def retry_at(self, order: Order, now: float, jitter: float, at_least: float = 0.0) -> float:
         """The next delay of RETRY_SECONDS, clipped so that one last confirm can leave in time."""
-        delay = _repeating(self.rules.retry, order.failures)
+        delay = max(_repeating(self.rules.retry, order.failures), at_least)
         due = now + _jittered(delay, jitter)
         last = self.last_safe_moment(order)
         if last is None or order.state not in ("accepted", "submitted"):

@@ -20,8 +20,20 @@ CANCELLED_RECHECKS = (900.0, DAY)
 """Seconds after the cancellation at which an order with lines that may change is read again."""
 INCOMPLETE_RECHECK = 2.0
 """Seconds after which an incomplete delivery is read again."""
+OWN_REASONS = {
+    "forbidden": "access_denied",
+    "unauthorized": "access_denied",
+    "company_not_verified": "access_denied",
+    "misconfigured": "invalid_request",
+}
+"""What an order dies of that is blocked while others pass, by the cause; never of a rate limit."""
 CONTRADICTIONS = 3
 """Confirms that were refused although the order then reads `created`, before it is dead."""
+NOT_FOUND_RECHECK = 30.0
+"""Seconds after which an order that was not found is looked at again, at least.
+
+Until then a known order has been asked for, and a crowd of unknown orders leaves calls to others.
+"""
 EXTRA_READS = 5
 """Failed reads in a row of an order that is not open, before its follow-up ends."""
 

@@ -11,9 +11,15 @@ local latest, lane_hash = hash(name), hash(key('lane', lane))
 local is_look = args.kind == 'account'
 local probing = lane_hash.held ~= nil
 
+-- True when this call tests what the lane is held for: the accounts a key, a known order the key
+-- and the environment.
 local function may_probe()
+  if args.kind == 'known' then
+    local rested = now >= tonumber(latest.at or 0) + args.every
+    return lane_hash.held == 'not_found' and lane_hash.known and rested
+  end
   if not is_look or not tested_by_account(lane_hash) then return false end
-  return tonumber(lane_hash.probe_at or 'inf') <= now and waiting_in(lane) > 0
+  return probe_due_at(lane, lane_hash) <= now and waiting_in(lane) > 0
 end
 
 local function no_room()
@@ -56,5 +62,8 @@ if is_look then
   redis.call('HDEL', key('lane', lane), 'look_at')
   mark_spent(lane)
 end
-if probing then redis.call('HSET', key('lane', lane), 'probe', member, 'probe_at', ends) end
+if probing and is_look then
+  redis.call('HSET', key('lane', lane), 'probe', member, 'probe_at', ends,
+    'probe_from', ts(now + PROBE_IN_HAND))
+end
 return reply({result = 'permitted', probing = probing})

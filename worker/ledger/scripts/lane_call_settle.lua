@@ -14,7 +14,8 @@ redis.call('ZREM', key('leases', lane), member)
 local changed, funds
 if args.signal then
   changed = lane_signal(lane, member,
-    {what = args.signal, cause = args.cause, retry_after = args.retry_after, retry = args.retry})
+    {what = args.signal, cause = args.cause, retry_after = args.retry_after, retry = args.retry,
+      hosts = 1})
 else
   probe_again(member, lane)
 end

@@ -200,22 +200,39 @@ local function fill(free)
   end
 end
 
--- The probe of a held lane: a different order each time.
-local function probe()
-  local probe_at, waiting = tonumber(lane_hash.probe_at or 'inf'), waiting_in(lane)
+-- When the next probe goes out; never while a person holds the lane.
+local function probe_at()
+  if lane_hash.held == 'person' then return math.huge end
+  local at = probe_due_at(lane, lane_hash)
   -- An order is the probe when nobody has looked at the accounts for so long.
-  if args.accounts and tested_by_account(lane_hash) then probe_at = probe_at + PROBE_PATIENCE end
-  if lane_hash.held == 'person' or probe_at > now or waiting == 0 then return end
-  local turn = tonumber(redis.call('HINCRBY', key('lane', lane), 'turn', 1)) % waiting
+  if args.accounts and tested_by_account(lane_hash) then return at + PROBE_PATIENCE end
+  return at
+end
+
+-- The place of the next probe among all that wait, counted over the kinds: a different order each
+-- time. While orders are not found, every second probe is the newest one.
+local function probe_place(waiting)
+  local turn = tonumber(redis.call('HINCRBY', key('lane', lane), 'turn', 1))
+  if lane_hash.held == 'not_found' and turn % 2 == 0 then
+    return math.max(redis.call('ZCARD', ready.confirm), 1) - 1
+  end
+  return turn % waiting
+end
+
+local function probe()
+  local waiting = waiting_in(lane)
+  if waiting == 0 or probe_at() > now then return end
+  local place = probe_place(waiting)
   for _, kind in ipairs(KINDS) do
     local here = redis.call('ZCARD', ready[kind])
-    if turn < here then
-      local id = redis.call('ZRANGE', ready[kind], turn, turn)[1]
+    if place < here then
+      local id = redis.call('ZRANGE', ready[kind], place, place)[1]
       reserve(kind, id)
-      redis.call('HSET', key('lane', lane), 'probe', id, 'probe_at', ts(now + args.reserve))
+      redis.call('HSET', key('lane', lane), 'probe', id, 'probe_at', ts(now + args.reserve),
+        'probe_from', ts(now + PROBE_IN_HAND))
       return
     end
-    turn = turn - here
+    place = place - here
   end
 end
 
@@ -225,7 +242,7 @@ local function look_again_at()
   local _, soonest = first(due)
   if redis.call('EXISTS', ready.confirm, ready.ask, ready.recheck) > 0 then
     local _, free_at = first(key('calls', lane))
-    soonest = math.min(soonest, free_at)
+    soonest = math.min(soonest, lane_hash.held and probe_at() or free_at)
   end
   return soonest < math.huge and ts(soonest) or nil
 end

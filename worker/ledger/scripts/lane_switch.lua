@@ -4,10 +4,10 @@
 local name = key('lane', args.lane)
 if args.action == 'hold' then
   redis.call('HSET', name, 'held', 'person', 'held_since', ts(now), 'note', args.note)
-  redis.call('HDEL', name, 'probe', 'probe_at', 'probes')
+  redis.call('HDEL', name, 'probe', 'probe_at', 'probe_from', 'probes')
 elseif args.action == 'release' then
-  redis.call('HDEL', name, 'held', 'held_since', 'note', 'probe', 'probe_at', 'probes', 'failing',
-    'missing', 'vouched')
+  redis.call('HDEL', name, 'held', 'held_since', 'note', 'probe', 'probe_at', 'probe_from',
+    'probes', 'failing', 'missing', 'vouched')
 else
   redis.call('HDEL', name, 'pages_off', 'pages_since', 'pages_note', 'pages_agreed', 'pages_from',
     'paging_until')

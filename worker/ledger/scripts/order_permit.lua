@@ -3,7 +3,7 @@
 -- order. Only a confirm that needs no decision is permitted then: the order waits for one, in time,
 -- with nothing to be sent beside it.
 -- args: id, claim, kind, per_minute, window, way, last_safe, host, look_every, lease, unseen,
---   has_deadline
+--   has_deadline, hosts
 -- keys: calls, lane, order
 local order = get(args.id)
 local function is_claimed()
@@ -52,6 +52,9 @@ end
 
 local function write_intent(window)
   local name = key('order', args.id)
+  -- An order without an unresolved attempt may go to any host; a question stays with its own.
+  local may_choose = args.hosts > 1 and not order.send_by
+  if may_choose then host = choose_host(lane, host, args.hosts) end
   local before = {state = order.state, letter = order.letter}
   if order.send_by then redis.call('HSET', name, 'older_send_by', order.send_by) end
   if not order.send_by or order.host ~= tostring(host) then

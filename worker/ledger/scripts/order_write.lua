@@ -1,6 +1,6 @@
 -- Applies one step: record, indexes, next look, timeline, outcomes and lane, all or nothing.
 -- args: id, claim, version, untouched, set, unset, due, kind, rank, event, extra, tells, channels,
---   signal, cause, retry_after, retry, call_free_at, last_safe, forget_after, page
+--   hosts, signal, cause, retry_after, retry, call_free_at, last_safe, forget_after, page
 -- keys: calls, details, expiring, order
 local order = get(args.id)
 if not order then return reply({result = 'gone'}) end
@@ -22,8 +22,9 @@ end
 -- claim.
 local function learn_of_lane()
   if args.signal then
-    changed = signal(lane, args.id,
-      {what = args.signal, cause = args.cause, retry_after = args.retry_after, retry = args.retry})
+    changed = signal(lane, args.id, {what = args.signal, cause = args.cause,
+      retry_after = args.retry_after, retry = args.retry, hosts = args.hosts,
+      host = tonumber(order.host or 0)})
   else
     probe_again(args.id, lane)
   end
