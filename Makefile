@@ -67,12 +67,12 @@ test: setup ## every test (ARGS="-k name" for some)
 	@$(RUN) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # Tests that run in the process that is measured, without end-to-end runs.
-PROOF := $(filter-out tests/test_ledger_fakeredis.py,$(wildcard tests/test_ledger*.py)) \
+PROOF := $(wildcard tests/test_ledger*.py) \
 	$(patsubst %,tests/test_%.py,policy interventions page_trust page_turn page_search page_budget \
 	money forecast balance_look threads dispatcher doors teller failures health messages sealing \
 	schemas_logitrail schemas_order schemas_relograde suppliers_http suppliers_logitrail \
-	suppliers_relograde)
-LUA_PROOF := $(wildcard tests/test_ledger*.py) tests/test_page_turn.py tests/test_teller.py
+	suppliers_relograde known_look commands)
+LUA_PROOF := $(wildcard tests/test_ledger*.py) tests/test_page_turn.py tests/test_teller.py tests/test_known_look.py
 WHOLE := worker/rules/*,worker/ledger/*
 NEARLY := worker/turns/*,worker/web_app/*,worker/suppliers/*,schemas/*
 

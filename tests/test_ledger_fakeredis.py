@@ -3,9 +3,11 @@ real server.
 """
 
 import time
+from dataclasses import replace
 
 import fakeredis
 import pytest
+import redis
 from conftest import RETRY, START, an_order, make_ledger, recount, turn
 from test_ledger import FINISHED, TIMEOUT, walk
 
@@ -15,6 +17,7 @@ from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
 from worker.rules import interventions
 from worker.rules.answers import Blocked, Created, Pending, Rejected
+from worker.rules.words import Call
 
 
 class Run:
@@ -129,3 +132,44 @@ def test_the_servers_own_clock_and_run_id_are_asked_for(policies):
         ledger.scripts._run_id = None
         assert ledger.open(an_order("R1", accepted_at=ledger.time())).result == "opened"
         assert abs(ledger.load("relograde", "R1").now - time.time()) < 60
+
+
+def test_the_clock_goes_on_between_two_answers(policies):
+    """The last answer's time and our own clock spare a question."""
+    with fakeredis.FakeRedis(decode_responses=True) as client:
+        ledger = make_ledger(client, policies, None)
+        ledger.load("relograde", "R1")
+        client.time = None  # type: ignore[assignment]
+        assert abs(ledger.recent_time() - time.time()) < 60
+
+
+def test_scripts_that_were_flushed_run_in_their_order(ledger):
+    """A claim without its permit would hold the order for a lease, and nobody would step it."""
+    ledger.open(an_order("R1"))
+    ledger.claim_and_permit("relograde", "R1")
+    ledger.open(an_order("R2"))
+    ledger.scripts.client.script_flush()
+    claimed = ledger.claim("relograde", "missing")
+    assert claimed.result == "gone"
+    ledger.scripts.client.script_flush()
+    ledger.permit(ledger.claim("relograde", "R2"), Call(kind="read"))
+    ledger.scripts.client.script_flush()
+    ledger.hint("relograde", "R2")
+    ledger.open(an_order("R3"))
+    ledger.scripts.client.script_flush()
+    found = ledger.load("relograde", "R3")
+    ledger.permit(replace(found, claim="none"), Call(kind="read"))
+    claim, permit = ledger.claim_and_permit("relograde", "R3")
+    assert claim.result == "claimed"
+    assert permit is not None
+    assert permit.result == "permitted"
+
+
+def test_a_script_that_fails_is_not_passed_over(ledger):
+    """The caller hears of it, whatever the others said."""
+    ledger.open(an_order("R1"))
+    scripts = ledger.scripts
+    scripts.client.delete(scripts.key("relograde", "order", "R1"))
+    scripts.client.set(scripts.key("relograde", "order", "R1"), "not a hash")
+    with pytest.raises(redis.ResponseError):
+        ledger.claim_and_permit("relograde", "R1")

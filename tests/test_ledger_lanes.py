@@ -516,6 +516,33 @@ def test_a_lane_that_is_held_for_not_found_is_released_by_a_find(ledger, clock):
     assert {orders[order_id].reason for order_id in "ABC"} == {"order_not_found"}
 
 
+def test_orders_that_are_not_found_just_after_another_was_hold_nothing(ledger, clock):
+    """For a minute a find shows that key and environment are right."""
+    opened(ledger, *"ABCDEFG")
+    turn(ledger, "A", FINISHED)
+    for order_id in "BCD":
+        turn(ledger, order_id, NotFound())
+    assert "held" not in lane(ledger)
+    clock.advance(61)
+    turn(ledger, "E", NotFound())
+    assert lane(ledger)["held"] == "not_found"
+
+
+def test_while_orders_are_not_found_every_second_probe_is_the_newest(ledger, clock):
+    """A lane whose first orders are unknown is opened by the first good one that comes."""
+    opened(ledger, *"ABCDEFGH")
+    for order_id in "ABC":
+        turn(ledger, order_id, NotFound())
+    probes = []
+    for _ in range(4):
+        clock.advance(5)
+        (probe,) = rung(ledger)
+        probes.append(probe)
+        turn(ledger, probe, NotFound())
+    assert probes[1::2] == ["H", "H"]
+    assert len(set(probes)) == 3
+
+
 def test_a_not_found_while_held_for_another_cause_got_through(ledger, clock):
     """The key works again, as the answer shows."""
     held(ledger, "A", "B")
@@ -535,6 +562,27 @@ def test_five_different_orders_that_fail_are_an_outage(ledger, clock):
     turn(ledger, "E", TIMEOUT)
     assert lane(ledger)["held"] == "outage"
     assert rung(ledger) == []
+
+
+def test_a_host_that_failed_is_left_alone_while_another_is_healthy(ledger, clock):
+    """Each of Logitrail's hosts has a health of its own; when all failed, the first that failed."""
+    for order_id in ("L1", "L2", "L3", "L4"):
+        ledger.open(an_order(order_id, "logitrail"))
+
+    def host_of(order_id, answer):
+        claimed, permit = ledger.claim_and_permit("logitrail", order_id)
+        step = ledger.policies["logitrail"].decide(permit.order, permit.call, answer, clock())
+        ledger.write(permit.order, step, claim=claimed.claim)
+        return permit.call.host
+
+    assert host_of("L1", Unavailable()) == 0
+    assert host_of("L2", Unavailable()) == 1
+    assert host_of("L3", TIMEOUT) == 0, "it failed longest ago"
+    clock.advance(RETRY[0])
+    assert host_of("L1", Unavailable()) == 1, "its time is over: one order tests it"
+    assert host_of("L4", FINISHED) == 0
+    hosts = ledger.scripts.key("logitrail", "hosts", "-")
+    assert "0" not in ledger.scripts.client.hgetall(hosts), "it answered"
 
 
 def test_one_that_gets_through_breaks_the_outage(ledger):

@@ -125,6 +125,12 @@ def test_ends_are_taken_when_three_were_borne_out_and_one_in_fifty_is_still_chec
     assert verdicts.count(TAKE) == len(verdicts) - 3
 
 
+def test_without_a_page_or_a_word_there_is_nothing_to_judge():
+    """A failed read says nothing of the page, nor a read before which no page came."""
+    assert page_trust.judged(PENDING, Pending()) is None
+    assert page_trust.judged(replace(PENDING, page_says="finished"), Unknown("x")) is None
+
+
 @pytest.mark.parametrize(
     ("page", "single", "expected"),
     [

@@ -976,6 +976,33 @@ def test_a_rejection_clears_a_not_found_too():
     assert later.order.state == "accepted"
 
 
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("misconfigured", "invalid_request"),
+        ("unauthorized", "access_denied"),
+        ("company_not_verified", "access_denied"),
+    ],
+)
+def test_what_one_order_is_blocked_for_while_others_pass_is_its_own(cause, reason):
+    """The first block is the lane's; the second backs off; the third is a letter (7)."""
+    first = decide(sent(relograde()), Blocked(cause))
+    assert (first.order.state, first.order.due_at, first.signal) == ("accepted", NOW, "blocked")
+    second = decide(sent(first.order), Blocked(cause), now=NOW + 9, passed_at=NOW + 5)
+    assert (second.event, second.signal) == ("blocked_alone", None)
+    assert second.order.due_at > NOW + 9
+    third = decide(sent(second.order), Blocked(cause), now=NOW + 20, passed_at=NOW + 15)
+    assert (third.order.state, third.order.reason, third.signal) == ("dead", reason, None)
+
+
+def test_a_rate_limit_is_never_an_orders_own():
+    """Others pass because they came first (7)."""
+    order = decide(sent(relograde()), Blocked("rate_limited")).order
+    for _ in range(5):
+        order = decide(sent(order), Blocked("rate_limited"), passed_at=NOW + 5).order
+    assert (order.state, order.failures) == ("accepted", 0)
+
+
 def test_a_not_found_clears_a_403():
     """The call was let in: a second 403 much later is a first one (7)."""
     order = decide(sent(relograde(denied_at=NOW - 9)), NotFound()).order

@@ -90,14 +90,15 @@ class Scripts:
             for name, arguments in calls:
                 pipe.evalsha(self._script(name).sha, 1, self.base(room), *self._words(arguments))
             found = pipe.execute(raise_on_error=False)
-        answers = []
-        for (name, arguments), one in zip(calls, found, strict=True):
+        answers: list[dict[str, Any]] = []
+        for one in found:
             if isinstance(one, redis.exceptions.NoScriptError):
-                answers.append(self.run(name, room, **arguments))
-            elif isinstance(one, Exception):
+                # The calls behind it have run before it: all are repeated, in their order.
+                again = calls[len(answers) :]
+                return answers + [self.run(name, room, **words) for name, words in again]
+            if isinstance(one, Exception):
                 raise one
-            else:
-                answers.append(self._heard_now(one))
+            answers.append(self._heard_now(one))
         return answers
 
     def _script(self, name: str) -> Any:
