@@ -20,9 +20,7 @@ _IDENTIFIER = validate.Length(min=1, max=128)
 
 
 class TrackingCode(fields.Field[str | None]):
-    """A short printable string; anything else is no tracking code, and no reason to doubt what is
-    around it.
-    """
+    """A short printable string; anything else counts as no tracking code."""
 
     max_length = 128
 
@@ -64,9 +62,7 @@ class ConfirmationSchema(SupplierSchema):
 
 
 class ErrorSchema(SupplierSchema):
-    """`code` says what is wrong, whatever the HTTP status; whether `success` is there at all is
-    unknown.
-    """
+    """`code` says what is wrong, whatever the HTTP status; `success` may be absent."""
 
     code = fields.String(allow_none=True)
     message = fields.String(allow_none=True)
@@ -134,9 +130,9 @@ class DetailsProductSchema(DetailsSchema):
 
 
 class OrderDetailsSchema(DetailsSchema):
-    """What may go with a confirm.
+    """The fields that may go with a confirm.
 
-    Every field is optional there: it is an update of an order that exists.
+    All are optional: they update an order that exists.
     """
 
     merchants_order = MerchantsOrder()
@@ -154,9 +150,7 @@ class OrderDetailsSchema(DetailsSchema):
 
 
 class EventMerchantsOrder(MerchantsOrder):
-    """The same in an event; an odd one becomes None, since it must not spoil the proof beside
-    it.
-    """
+    """The same in an event; an odd one becomes None, so that the proof beside it counts."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -184,14 +178,14 @@ class OrderPayloadSchema(SupplierSchema):
 
 
 class EventPayload(fields.Field[Any]):
-    """What an order event carries; of other events nothing is kept."""
+    """The fields of an order event; of other events nothing is kept."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         return OrderPayloadSchema().load(value) if data.get("event_type") in ORDER_EVENTS else None
 
 
 class EventSchema(SupplierSchema):
-    """The envelope.
+    """The envelope of an event.
 
     `event_id` with `webhook_id` marks duplicates; `ts` is the first time, at any `retry_count`.
     """
@@ -210,7 +204,7 @@ class EventSchema(SupplierSchema):
 
 
 def load_events(payload: Any) -> list[dict[str, Any]]:
-    """One event or a list of up to 100, always as a list; `ValidationError` when malformed."""
+    """One event or a list of up to 100, always as a list; raises `ValidationError`."""
     many = isinstance(payload, list)
     if many and len(payload) > EVENTS_MAX:
         raise ValidationError("more than 100 events")

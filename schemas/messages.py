@@ -1,6 +1,6 @@
 """What the web app sends: the arguments of each door.
 
-Unknown fields are refused by name, types are strict.
+Unknown fields are refused by name; types are strict.
 """
 
 import json
@@ -116,9 +116,7 @@ class ConfirmRequest(OrderName):
 
 
 class WebhookRequest(Schema):
-    """`webhooks.relograde` and `webhooks.logitrail`: the body of a supplier's webhook, as it
-    came.
-    """
+    """The two `webhooks` doors: the body of a supplier's webhook, as it came."""
 
     class Meta:
         unknown = RAISE

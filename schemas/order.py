@@ -1,5 +1,4 @@
-"""The record of one order, as the ledger keeps it: a flat hash of strings in Redis, a frozen value
-here.
+"""The record of one order: a flat hash of strings in Redis, a frozen value here.
 
 Times are seconds since the epoch, UTC, as the ledger's clock gives them; `None` is an absent field.
 """
@@ -69,32 +68,29 @@ class Order:
     snoozes: int = 0
     """Pending answers so far: the index into the re-check schedule."""
     must_ask: bool = False
-    """A question comes before the next confirm, although no attempt is unresolved (requeue,
-    expired).
-    """
+    """A question comes before the next confirm, although no attempt is unresolved."""
 
     attempts: int = 0
     """Confirms whose intent was written."""
     last_sent_at: float | None = None
     send_by: float | None = None
-    """Set while an attempt is unresolved: the latest moment at which its first byte can have left.
-    """
+    """The latest moment at which the first byte of an unresolved attempt can have left."""
     older_send_by: float | None = None
-    """The same for attempts before the latest; what remains when the latest had no effect."""
+    """The same for the attempts before; it remains when the latest attempt had no effect."""
     suspect_at: float | None = None
     """The ledger's server restarted then and may have forgotten a confirm of this order."""
     host: int = 0
     host_since: float | None = None
     details: bool = False
-    """`details` are kept beside the record, to be sent with a confirm."""
+    """The order has `details`, kept beside the record and sent with a confirm."""
 
     pending_since: float | None = None
     page_says: str | None = None
     """What a page of the supplier's list said of this order, for a single read to judge."""
     verdict: str | None = None
-    """The reason to die of when a settled read says `created`."""
+    """The reason of the dead letter, should a settled read say `created`."""
     refused: bool = False
-    """The latest confirm was refused with words that only a read can explain."""
+    """The supplier refused the latest confirm in words that only a read can explain."""
     contradictions: int = 0
     incomplete: bool = False
     denied_at: float | None = None
@@ -146,9 +142,7 @@ class Order:
 
 
 def seconds(value: float) -> str:
-    """With microseconds; a whole second as a whole number, which Redis keeps in a third of the
-    room.
-    """
+    """A time with microseconds; a whole second takes a third of the room in Redis."""
     return f"{value:.6f}".removesuffix(".000000")
 
 
@@ -174,7 +168,7 @@ _FORMS: dict[Any, tuple[Callable[[str], Any], Callable[[Any], str]]] = {
     float | None: (float, seconds),
     list[dict[str, Any]] | None: (json.loads, _document),
 }
-"""How a field of this type is read from its text, and how it is written."""
+"""How a field of one type is read from its text, and how it is written."""
 _READ = {field.name: _FORMS[field.type][0] for field in dataclasses.fields(Order)}
 _WRITTEN = [
     (field.name, field.default, _FORMS[field.type][1]) for field in dataclasses.fields(Order)

@@ -1,4 +1,4 @@
-"""What the web app is told: the body of an outcome, in the shape that the contract pins."""
+"""The body of an outcome to the web app, in the shape that the contract pins."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,6 +1,6 @@
-"""Relograde's wire shapes: the order with items and lines, the accounts, a list page, the webhook.
+"""Relograde's wire shapes: the order with items and lines, accounts, a list page, the webhook.
 
-The facts are in `docs/suppliers.md`, section 1. A line's secrets end here: loading removes them. It
+The facts are in `docs/suppliers.md`, section 1. A line's secrets end here: loading removes them, or
 seals them to the web app's key when the caller gives a way to (`Context({"seal": callable})`).
 """
 
@@ -39,9 +39,7 @@ class ProductSchema(CamelSchema):
 
 
 class LineProduct(fields.Nested):
-    """A line's product was recorded as a string of JSON; as an object it is read too, and as
-    anything else ignored.
-    """
+    """A line's product: an object, or a string of JSON as recorded; anything else is dropped."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
@@ -139,9 +137,7 @@ class ItemSchema(CamelSchema):
 
 
 class OrderSchema(CamelSchema):
-    """Currency codes come as `eur` up to version 1.02 and as `EUR` in 1.03; both are kept as they
-    come.
-    """
+    """A currency code as it came: `eur` up to version 1.02, `EUR` in 1.03."""
 
     trx = fields.String(required=True, validate=_IDENTIFIER)
     price_currency = fields.String(allow_none=True)
@@ -186,9 +182,7 @@ class FinishedSchema(CamelSchema):
 
 
 class WebhookData(fields.Field[Any]):
-    """An object for a finished order, a list of slugs for the catalogue; of other events nothing is
-    kept.
-    """
+    """A finished order's object or the catalogue's slugs; of other events nothing is kept."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         event = data.get("event")
@@ -200,9 +194,9 @@ class WebhookData(fields.Field[Any]):
 
 
 class WebhookSchema(CamelSchema):
-    """Unsigned and sent once: a hint to look, never a proof.
+    """A webhook: unsigned and sent once, so a hint to look and never a proof.
 
-    `event` may be null, which is taken as finished.
+    `event` may be null, which means finished.
     """
 
     event = fields.String(allow_none=True)

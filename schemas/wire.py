@@ -1,5 +1,6 @@
-"""What the wire shapes of both suppliers share: tolerant on what they answer, exact on money,
-silent about values.
+"""What the wire shapes of both suppliers share.
+
+They are tolerant of answers, exact about money, and silent about values.
 """
 
 import re
@@ -10,9 +11,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 _HUGE = 30
-"""No price has more digits than this on either side of the point; `1e999999999` would fill the
-memory when written.
-"""
+"""Digits of a price on either side of the point: `1e999999999`, written out, fills memory."""
 
 
 class Money(fields.Decimal):
@@ -43,7 +42,7 @@ class Count(fields.Integer):
 class SupplierTime(fields.Field[datetime | None]):
     """An instant, aware and in UTC, written with or without milliseconds.
 
-    One that cannot be read becomes None: a strange expiry date must not spoil the proof of delivery
+    An unreadable one becomes None: a strange expiry date must not spoil the proof of delivery
     around it.
     """
 
@@ -66,9 +65,7 @@ class SupplierTime(fields.Field[datetime | None]):
 
 
 class SupplierSchema(Schema):
-    """Fields we do not know are dropped, and an error never carries the document it is about: it
-    may hold vouchers.
-    """
+    """A shape that drops unknown fields; its errors carry no document, which may hold vouchers."""
 
     class Meta:
         unknown = EXCLUDE
@@ -78,9 +75,7 @@ class SupplierSchema(Schema):
         error.valid_data = None
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """Of what was loaded, which is a dict: for an order without `items` marshmallow would find
-        the method.
-        """
+        """Reads a key of the loaded dict: marshmallow would find a dict's method `items`."""
         return obj.get(attr, default)
 
 

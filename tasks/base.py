@@ -1,6 +1,4 @@
-"""What every door shares: arguments that are not shown, and a message that waits while the ledger
-is away.
-"""
+"""What every door shares: hidden arguments, and a message that waits while the ledger is away."""
 
 import logging
 import time
@@ -22,9 +20,7 @@ class Door(Task):
     typing = False
 
     def receive(self, args: Any, kwargs: Any) -> None:
-        """Hands the message over; when the ledger cannot be reached it goes back to the queue after
-        a second.
-        """
+        """Hands the message over; while the ledger is away it goes back to the queue."""
         try:
             service().doors.receive(self.name, args, kwargs)
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:

@@ -15,7 +15,7 @@ ANSWER_RECEIVED = "answer_received"
 DECIDED = "decided"
 APPLIED = "applied"
 OUTCOME_TAKEN = "outcome_taken"
-"""An outcome, which was written together with its state, has been reserved for delivery."""
+"""An outcome has been reserved for delivery; it was written together with its state."""
 OUTCOME_SENT = "outcome_sent"
 MESSAGE_ACKNOWLEDGED = "message_acknowledged"
 ALL = (

@@ -1,8 +1,7 @@
-"""The Celery app (found by `celery -A worker`). Every option that differs from Celery's default has
-its reason here.
+"""The Celery app (found by `celery -A worker`); each option beside Celery's default has its reason.
 
-The broker is a work queue and nothing more: no countdowns, no results, JSON only. When an order is
-looked at again stands in the ledger, so a message that is lost, doubled or late changes nothing.
+The broker is a work queue and nothing more: no countdowns, no results, JSON only. The ledger knows
+when an order is looked at again, so a message that is lost, doubled or late changes nothing.
 """
 
 import atexit
@@ -107,7 +106,7 @@ _loops: list[Loop] = []
 def ring(supplier: str, order_ids: list[str]) -> None:
     """Rings doorbells.
 
-    A lost one is rung again, so a broker that cannot be reached is only said.
+    A lost one is rung again, so a broker that is away is only reported.
     """
     try:
         with _together() as producer:
@@ -127,7 +126,7 @@ def ring(supplier: str, order_ids: list[str]) -> None:
 def publish_outcomes(bodies: list[dict[str, Any]]) -> None:
     """Sends outcomes to the web app's task, all or none. Flower shows their ids and no more.
 
-    Without `send_task`, which looks up a route and makes a result for every message.
+    `send_task` would look up a route and make a result for every message.
     """
     name, declare = settings.outcome_task, [outcome_queue]
     with _together() as producer:
@@ -143,17 +142,16 @@ def publish_outcomes(bodies: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _together() -> Iterator[Any]:
-    """A producer whose messages leave in one round trip, at the end; without retries, since the
-    ledger tells again.
+    """A producer whose messages leave in one round trip, at the end.
+
+    It makes no retries, since the ledger sends again.
     """
     with app.producer_pool.acquire(block=True) as producer, producer.batch():
         yield producer
 
 
 def backlog() -> int:
-    """How many messages wait: outcomes in the web app's queue, or its receipts in ours; 0 when that
-    cannot be told.
-    """
+    """Messages that wait: outcomes in the web app's queue, or receipts in ours; 0 if unknown."""
     return max(_waiting(outcome_queue), _waiting(app.amqp.queues[DOORS_QUEUE]))
 
 
@@ -191,7 +189,7 @@ def name_worker(instance: Any, **kwargs: Any) -> None:
 
 @signals.worker_ready.connect
 def start_loops(sender: Any, **kwargs: Any) -> None:
-    """Every worker dispatches, tells, and hears itself. One that cannot must not run on without."""
+    """Starts dispatching, telling and beating. A worker that cannot must not go on without."""
     try:
         _start_loops(sender)
     except Exception:
@@ -228,9 +226,7 @@ def _start_loops(sender: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def stop_loops(**kwargs: Any) -> None:
-    """A stopping worker rings no more; the calls in hand are finished, and until then it counts as
-    well.
-    """
+    """A stopping worker rings no more; it finishes its calls and reports healthy until then."""
     for loop in _loops:
         loop.stop()
     if _loops:

@@ -1,9 +1,8 @@
-"""What Flower is told (`--conf`): it only looks, and without a password it listens on loopback
-only.
+"""What Flower is told (`--conf`): it only looks; without a password it listens on loopback.
 
 Flower runs this file with the module's names as its options, after it has read FLOWER_* and the
-command line. Everything that it shows comes from Celery's events; what must not be shown is kept
-out of them at the doors.
+command line. Celery's events are all that it shows; the doors keep out of them what must not be
+shown.
 """
 
 from ipaddress import ip_address as _ip_address

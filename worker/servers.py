@@ -1,7 +1,7 @@
 """Which Redis a URL means: one server, or the present master of a group that Sentinels watch.
 
 `redis+sentinel://[user:password@]host:port[,host:port…]/MASTER[/DATABASE]`; the credentials are the
-master's. Broker and ledger take the same forms. A fail-over is to us a restart that may have
+master's. Broker and ledger take the same forms. A fail-over counts as a restart that may have
 forgotten the last seconds.
 """
 
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def broker_url(self) -> str:
-        """As kombu writes it: one URL for each Sentinel."""
+        """The broker URL as kombu writes it: one URL for each Sentinel."""
         login = f"{self.credentials}@" if self.credentials else ""
         return ";".join(
             f"sentinel://{login}{host}:{port}/{self.database}" for host, port in self.sentinels
@@ -46,7 +46,7 @@ class Group:
 
     @property
     def login(self) -> dict[str, str]:
-        """What the master is told."""
+        """The keyword arguments for the master's connection."""
         user, _, password = (unquote(part) for part in self.credentials.partition(":"))
         return {
             name: value for name, value in (("username", user), ("password", password)) if value

@@ -1,4 +1,4 @@
-"""One process' parts, put together from the settings: the only place that knows them all."""
+"""The parts of one process, put together from the settings: the only place that knows them all."""
 
 from collections.abc import Callable
 from functools import cache, cached_property
@@ -34,7 +34,7 @@ DAY = 86400.0
 
 
 class Service:
-    """Everything that the tasks, the dispatcher and the commands use."""
+    """The parts that the tasks, the dispatcher and the commands use."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -131,11 +131,10 @@ class Service:
         return Teller(self.outbox, publish if self.settings.outcome_task else None, post, backlog)
 
     def look_at_server(self) -> None:
-        """Learns whether the server syncs every write. A server that does not tell counts as one
-        that does not.
+        """Learns whether the server syncs every write; one that does not tell counts as unsynced.
 
-        One with replicas does not either, or one that has been a replica: what it synced is not
-        what the next one has.
+        A server with replicas, or that has been a replica, counts as unsynced too: what it has
+        synced is not what the next one has.
         """
         try:
             mode, links = self.client.config_get("append*"), self.client.info("replication")

@@ -1,7 +1,7 @@
 """One frozen Settings, read once from the environment.
 
-Every variable of the public contract is one row of `VARIABLES`; the README's table is printed from
-it, and a variable that begins like ours but is not in it stops the start, so that a typing error
+Every variable of the public contract is a field of `Settings`; the README's table is printed from
+them. A variable that begins like ours and is not a field stops the start, so that a typing error
 cannot silently mean a default.
 """
 

@@ -1,3 +1,1 @@
-"""`celery -A worker orders | dead-letters | lanes | doctor`: for people, and with `--json` for
-machines.
-"""
+"""`celery -A worker orders | dead-letters | lanes | doctor`, each with `--json` for machines."""

@@ -43,7 +43,7 @@ def doctor(service: Service, as_json: bool) -> None:
 
 
 def settings_problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What the environment alone tells."""
+    """Problems of the environment alone: a sentence and its remedy each."""
     if not any(settings.relograde_keys.values()):
         yield (
             "RELOGRADE_API_KEY is not set",
@@ -88,7 +88,7 @@ def relograde_problems(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What the ledger's server tells of itself: it is the database of record."""
+    """Problems of the ledger's server, which is the database of record."""
     client = connect(settings.ledger_url or settings.redis_url)
     info = client.info()
     if tuple(int(part) for part in str(info.get("redis_version", "0.0")).split(".")[:2]) < (6, 2):
@@ -111,9 +111,7 @@ def server_problems(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _follows_closely(config: dict[str, str]) -> bool:
-    """True when a master whose replicas are further behind than an outcome waits takes no
-    orders.
-    """
+    """True when a master whose replicas lag longer than an outcome waits takes no orders."""
     lag = float(config.get("min-replicas-max-lag", 0))
     return int(config.get("min-replicas-to-write", 0)) > 0 and 0 < lag <= SYNC_AGE
 
@@ -130,9 +128,7 @@ def _config(client: Any) -> dict[str, str] | None:
 
 
 def lane_problems(service: Service) -> Iterator[tuple[str, str]]:
-    """Accounts that still have orders, but are no longer in the settings: nobody would confirm
-    them.
-    """
+    """Accounts that have orders and left the settings: nobody would confirm them."""
     known = {lane.key for lane in service.lanes if lane.supplier == "relograde"}
     base = service.scripts.key("relograde", "lane", "")
     for name in service.client.scan_iter(f"{_escaped(base)}*"):

@@ -1,11 +1,8 @@
-"""`celery -A worker health`: for process managers; exit 0 only when every worker of this machine
-makes progress.
+"""`celery -A worker health`: exit 0 only when every worker of this machine makes progress.
 
-A stopping one counts for as long as its calls in hand may take: it must not be killed in the middle
-of one.
-
-It looks at files alone. A ledger that cannot be reached is no worker's fault, and one that hangs
-must not hang this.
+A stopping worker counts as healthy for as long as its calls in hand may take: a process manager
+must not kill it in the middle of one. The command reads files alone. A ledger that is away is no
+worker's fault, and one that hangs must not hang this command.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""`celery -A worker metrics`: the ledger's numbers for Prometheus, read anew for each scrape.
+"""`celery -A worker metrics`: the ledger's numbers for Prometheus, read for each scrape.
 
-Celery's own numbers are Flower's to tell.
+Flower has Celery's own numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,9 +27,7 @@ LANE = {
 
 
 class LedgerCollector(Collector):
-    """Collects from one ledger; `countersign_ledger_up` is 0, and nothing else is told, while it
-    cannot be reached.
-    """
+    """Collects from one ledger; while it is away, `countersign_ledger_up` is 0 and stands alone."""
 
     def __init__(self, views: Views) -> None:
         self.views = views

@@ -1,9 +1,9 @@
 """Every Redis key of the ledger, with a sentence each.
 
-A key is `<prefix>:{<room>}:<name>[:<part>…]`; the room is a supplier, or `messages` for refused
-messages, and is the hash tag, so that all keys of one supplier live in one slot and every script
-stays atomic. Times are seconds since the epoch by the server's TIME. A lane is the account's name,
-or `-` for the only one.
+A key is `<prefix>:{<room>}:<name>[:<part>…]`. The room is a supplier, or `messages` for refused
+messages. It is the hash tag: all keys of one supplier live in one slot, and every script stays
+atomic. Times are seconds since the epoch by the server's TIME. A lane is the account's name, or `-`
+for the account without one.
 """
 
 ROOMS = ("relograde", "logitrail", "messages")

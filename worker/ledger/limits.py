@@ -15,13 +15,9 @@ than cores.
 SLOT_TIME = 60.0 + NETWORK_DELAY
 """After its first byte a call keeps its slot of the budget for so long."""
 SUSPICION = 600.0
-"""After a restart with possible loss, the acceptance of a new order may be one that was
-forgotten.
-"""
+"""So long after a restart with possible loss, a new order may be one that was forgotten."""
 HARDLY_IN_TIME = 1.0
-"""An order so near to its last safe moment goes after others: its call could hardly leave in
-time.
-"""
+"""An order so near to its last safe moment goes last: its call could hardly leave in time."""
 LEASE_MARGIN = 10.0
 LOOK_EVERY = 60.0
 """Between two looks at a lane's accounts, at least."""
@@ -37,8 +33,10 @@ PROMOTE = 100
 Equal to a worker's batch: moving more only adds cost per order.
 """
 PAGES = {"enough": ENOUGH, "every": 2.0, "slow": 10.0, "overdue": 900.0}
-"""From how many due re-checks on a page is tried; the seconds between two pages, until a page is
-slow, and until a re-check no longer waits for one.
+"""When a page is tried.
+
+`enough` due re-checks; `every` so many seconds; until a page is `slow`; until a re-check is
+`overdue` and no longer waits for one.
 """
 
 
@@ -76,7 +74,5 @@ class LaneLimits:
 
 
 def slot_free_at(sent_at: float | None) -> float | None:
-    """When the slot of a call is free again that sent its first byte then; None: it sent
-    nothing.
-    """
+    """When the slot of a call is free again, by its first byte; None when it sent nothing."""
     return None if sent_at is None else sent_at + SLOT_TIME

@@ -25,13 +25,11 @@ class Messages:
         named: dict[str, str],
         identity: Any = None,
     ) -> str:
-        """Keeps a refused message; the same one again only counts. `named`: the order it spoke of,
-        if it did.
+        """Keeps a refused message and returns its letter's key; a repeat only counts.
 
-        `identity` is the message before anything in it was masked; only its digest is kept.
-
-        Returns the letter's key. Raises `redis.RedisError`; the caller must then not acknowledge
-        the message.
+        `named` is the order that the message spoke of, if any. `identity` is the message before its
+        masking; only its digest is kept. Raises `redis.RedisError`; the caller must then not
+        acknowledge the message.
         """
         whole = json.dumps([reason, identity or body], sort_keys=True, default=str)
         answer = self.scripts.run(
@@ -58,7 +56,7 @@ class Messages:
         return fields
 
     def close(self, number: str, note: str) -> bool:
-        """A person has dealt with it: the body goes. False when no such letter is open."""
+        """Closes a letter that a person has dealt with: the body goes. False when none is open."""
         answer = self.scripts.run(
             "message_close", ROOM, id=number, note=note, forget_after=self.retention
         )

@@ -1,6 +1,4 @@
-"""Outcomes that wait to be delivered, in the ledger: written with the state they report, taken by
-any worker.
-"""
+"""Outcomes that wait for delivery: written with the state that they report, taken by any worker."""
 
 import json
 from collections.abc import Iterable
@@ -36,7 +34,7 @@ def outcome_id(room: str, order_id: str, sequence: int | str) -> str:
 
 
 def parse_id(text: str) -> tuple[str, str, int] | None:
-    """(room, order id, sequence) of an outcome's id; None when it is not one of ours."""
+    """The room, order id and sequence of an outcome's id; None when it is not one of ours."""
     room, _, rest = text.partition(".")
     order_id, _, sequence = rest.rpartition(".")
     if room not in ROOMS or not order_id or not sequence.isascii() or not sequence.isdigit():
@@ -45,7 +43,7 @@ def parse_id(text: str) -> tuple[str, str, int] | None:
 
 
 class Outbox:
-    """Takes, settles and closes deliveries."""
+    """Takes deliveries, records what became of them, and closes letters."""
 
     def __init__(
         self,
@@ -62,10 +60,9 @@ class Outbox:
     def take(
         self, channel: str, limit: int, hold: float, min_age: float, *, first_only: bool = False
     ) -> list[Delivery]:
-        """What is due on a channel, reserved for `hold` seconds; only what is older than `min_age`
-        seconds.
+        """The outcomes due on a channel, older than `min_age` seconds, reserved for `hold` seconds.
 
-        `first_only`: what was sent before is left for later.
+        `first_only` leaves what was sent before for later.
         """
         taken = []
         for room in self.rooms:
@@ -82,11 +79,10 @@ class Outbox:
         return taken
 
     def later(self, *deliveries: Delivery) -> list[str]:
-        """Not taken yet (tasks: not acknowledged): tried again on RETRY_SECONDS, a letter after
-        three days.
+        """Plans the next try on RETRY_SECONDS of what was not taken; a letter after three days.
 
-        All of one room and channel. Returns what became of each: later, undeliverable, or gone
-        (taken meanwhile).
+        All deliveries are of one room and channel. Returns what became of each: later,
+        undeliverable, or gone (taken meanwhile).
         """
         first, last = deliveries[0], len(self.retry) - 1
         entries = [
@@ -100,7 +96,7 @@ class Outbox:
         return self._settle(first.room, first.channel, entries, sent=first.channel == "task")
 
     def delivered(self, room: str, order_id: str, sequence: int, channel: str) -> str:
-        """The web app has taken it."""
+        """Records that the web app has taken an outcome."""
         [became] = self._settle(
             room, channel, [{"id": order_id, "sequence": sequence}], delivered=True
         )

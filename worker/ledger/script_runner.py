@@ -29,8 +29,7 @@ class Server:
 
 
 class Scripts:
-    """Runs a script by name in one room. Every script is idempotent or guarded by a claim or a
-    version.
+    """Runs scripts by name in one room; each is idempotent or guarded by a claim or a version.
 
     `clock` and `run_id` replace the server's TIME and run id in tests; both return None for the
     server's own.
@@ -68,9 +67,7 @@ class Scripts:
         return float(seconds) + float(microseconds) / 1e6
 
     def recent_time(self) -> float:
-        """The ledger's clock by its last answer and ours: never ahead of `time`, and behind it by
-        little or nothing.
-        """
+        """The ledger's clock by its last answer and ours: never ahead, hardly behind."""
         if self._clock or self._heard is None:
             return self.time()
         now, heard_at = self._heard

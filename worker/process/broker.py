@@ -1,8 +1,8 @@
 """Reads the broker's queues so that nothing on them can end the worker or vanish.
 
-Celery's transport parses an entry after it has popped it; one that is not its envelope raises
-there, the entry is gone and the process with it. Here such an entry is wrapped into an envelope
-first, and the consumer keeps it as a letter.
+Celery's transport parses an entry after it has popped it. An entry that is not its envelope raises
+there: the entry is lost, and the process ends. Here such an entry is first wrapped into an
+envelope, and the consumer keeps it as a letter.
 """
 
 import base64
@@ -25,9 +25,7 @@ UNREADABLE = "application/octet-stream"
 
 
 def envelope(entry: bytes | str, queue: str) -> bytes | str:
-    """The entry itself when it is one of the transport's envelopes; else an envelope around its
-    bytes.
-    """
+    """The entry itself when it is one of the transport's envelopes, else an envelope around it."""
     try:
         if _is_envelope(json.loads(entry)):
             return entry
@@ -60,9 +58,10 @@ def _is_envelope(found: Any) -> bool:
 
 
 class _Sturdy:
-    """What our channels do better than the stock ones: BRPOP's answers are always envelopes, a lost
-    connection is said to be one, and a client is made for a pool and not for every command, which
-    would cost more than the command.
+    """What our channels do better than the stock ones.
+
+    BRPOP answers with envelopes alone; a lost connection is reported as one; a client is made once
+    for a pool, since one for every command would cost more than the command.
     """
 
     sep: str

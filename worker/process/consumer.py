@@ -1,5 +1,6 @@
-"""What Celery does with a message before a task sees it: nothing unreadable is dropped, nothing
-personal is shown.
+"""What Celery does with a message before a task sees it.
+
+Nothing unreadable is dropped, and nothing personal is shown.
 """
 
 import base64
@@ -21,8 +22,7 @@ from worker.web_app.refusals import Refused
 
 log = logging.getLogger("countersign.consumer")
 SHOWN = ("supplier", "order_id", "id")
-"""The arguments that Flower, events and logs may show, short enough for a column of Flower's table.
-"""
+"""The arguments that Flower, events and logs may show; they fit a column of Flower's table."""
 SHOWN_LENGTH = 64
 EVENTS_EVERY = 0.5
 """Seconds between two publications of events."""
@@ -34,9 +34,7 @@ ETA_AHEAD = timedelta(hours=1)
 
 
 class Request(CeleryRequest):
-    """A request whose arguments are shown by supplier and order id only; `details` are personal
-    data.
-    """
+    """A request that shows its supplier and order id alone: `details` are personal data."""
 
     def __init__(self, message: Any, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
@@ -64,9 +62,7 @@ NO_TASK = Fault("unreadable_message", "headers: Not a task message.")
 
 
 class Consumer(CeleryConsumer):
-    """Keeps what Celery would log and drop, or die of: each such message becomes a dead letter,
-    whole.
-    """
+    """Keeps each message that Celery would drop or die of as a dead letter, whole."""
 
     def on_send_event_buffered(self) -> None:
         """Celery would publish after every event; `Events` does it now and then."""
@@ -119,14 +115,12 @@ class Consumer(CeleryConsumer):
 
 
 class Events(bootsteps.StartStopStep):
-    """Publishes what Flower is told several times a second, together: one by one it would cost as
-    much as a task.
-    """
+    """Publishes Flower's events together: singly, each would cost as much as a task."""
 
     requires = (CeleryEvents,)
 
     def start(self, c: Any) -> None:
-        """Begins anew with each connection."""
+        """Begins again with each connection."""
         self.stop(c)
         c.event_dispatcher.buffer_limit = EVENTS_TOGETHER
         c.publishing_events = c.timer.call_repeatedly(EVENTS_EVERY, c._flush_events)
@@ -190,7 +184,7 @@ def _payload(message: Any) -> Any:
 
 
 def _arguments(message: Any) -> tuple[Any, dict[str, Any]]:
-    """(args, kwargs) as far as they can be read."""
+    """The positional and keyword arguments, as far as they can be read."""
     payload = _payload(message) if message.content_type == "application/json" else None
     if isinstance(payload, dict) and isinstance(payload.get("kwargs"), dict):
         return payload.get("args") or [], payload["kwargs"]

@@ -1,10 +1,10 @@
-"""Alive means progress: every worker sends itself a message now and then and notes when it arrives.
+"""Alive means progress: a worker sends itself messages and notes when they arrive.
 
 A worker can lose its broker for good while its process lives and its log is quiet (a known failure
 after a Redis restart). A message of its own that does not come back shows it: `celery -A worker
-health` then says so to a process manager, and the worker ends itself so that its supervisor starts
-a new one. A broker that is away is not the worker's fault: the time counts from the first message
-that could be sent.
+health` then reports it to a process manager, and the worker ends itself so that its supervisor
+starts a new one. A broker that is away is not the worker's fault: the time counts from the first
+message that could be sent.
 """
 
 import logging
@@ -25,11 +25,9 @@ EVERY = 10.0
 LOOK = 1.0
 """Seconds between two judgements."""
 STALE = 40.0
-"""Seconds without progress after which a worker counts as hung: with `EVERY` it is noticed well
-within a minute.
-"""
+"""Seconds without progress after which a worker counts as hung; a minute with `EVERY`."""
 STOPPING = 25.0
-"""Seconds that a stop may take beyond the longest call: what it does before and after."""
+"""Seconds that a stop may take beyond the longest call, before and after it."""
 HUNG = 70
 """Exit code of a worker that ended itself (EX_SOFTWARE)."""
 
@@ -40,15 +38,15 @@ def folder() -> Path:
 
 
 def queue_name(pid: int) -> str:
-    """The queue on which a worker hears itself."""
+    """The queue on which a worker receives its own messages."""
     return f"health.{socket.gethostname()}.{pid}"
 
 
 class Progress:
-    """The file of one worker: its change time is when it last made progress, its name ends in the
-    process id.
+    """The file of one worker: its change time is the worker's latest progress.
 
-    The file of a stopping worker says how many seconds the stop may take from then on.
+    The file's name ends in the process id. The file of a stopping worker contains the seconds that
+    the stop may take from then on.
     """
 
     def __init__(self, prefix: str, pid: int, where: Path | None = None) -> None:
@@ -56,26 +54,23 @@ class Progress:
         self._stopping = False
 
     def begin(self) -> None:
-        """This worker is ready.
-
-        What a killed process of the same number left says nothing of it.
-        """
+        """This worker is ready; the file of a killed process of the same number does not count."""
         self.forget()
         self.note()
 
     def note(self) -> None:
         """This worker has just taken a message.
 
-        One that stops takes no more: what was in hand proves nothing.
+        A stopping worker takes no more: a message that was in hand proves nothing.
         """
         if not self._stopping:
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
             self.path.touch()
 
     def stop(self, patience: float) -> None:
-        """It hears itself no more, and counts as well for `patience` seconds.
+        """Marks the worker as stopping: it reports healthy for `patience` more seconds.
 
-        Only the first word counts.
+        Later calls change nothing.
         """
         if not self._stopping:
             self._stopping = True
@@ -89,11 +84,11 @@ class Progress:
             return float("inf")
 
     def stopping(self) -> bool:
-        """It was told to stop and finishes its calls."""
+        """True when the worker was told to stop and finishes its calls."""
         return bool(self._patience())
 
     def well(self) -> bool:
-        """It makes progress, or has not been stopping for too long."""
+        """True while the worker makes progress, or has not been stopping for too long."""
         return self.age() <= (self._patience() or STALE)
 
     def _patience(self) -> float:
@@ -108,9 +103,7 @@ class Progress:
 
 
 def workers_here(prefix: str, where: Path | None = None) -> Iterator[tuple[int, Progress]]:
-    """The workers of this machine that still run, by the files they keep; the files of dead ones
-    are removed.
-    """
+    """The running workers of this machine, by their files; removes the files of dead ones."""
     for path in sorted((where or folder()).glob(f"{prefix}.*")):
         pid = int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0
         progress = Progress(prefix, pid, where)
@@ -131,19 +124,16 @@ def _runs(pid: int) -> bool:
 
 
 def away(error: BaseException) -> bool:
-    """True when the broker refuses connections, has no address or is still loading: nobody could
-    reach it.
-    """
+    """True when nobody could reach the broker: it refuses, has no address or is still loading."""
     kinds = (ConnectionRefusedError, socket.gaierror, redis.BusyLoadingError)
     return any(isinstance(cause, kinds) for cause in causes(error))
 
 
 class Watch:
-    """Sends the messages and judges, in two threads: a broker that hangs holds its sender for as
-    long as it likes.
+    """Sends messages and judges their arrival, in two threads: a hung broker holds its sender.
 
-    `send` returns False when the broker is away. Whatever else goes wrong with a message, it should
-    have been heard.
+    `send` returns False when the broker is away. After any other failure the message should have
+    been received.
     """
 
     def __init__(

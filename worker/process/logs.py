@@ -14,8 +14,7 @@ With DEBUG they speak too.
 
 
 class JsonFormatter(logging.Formatter):
-    """`log.info("event", extra={"fields": {...}})` becomes one object, without the fields that are
-    None.
+    """Makes `log.info("event", extra={"fields": {...}})` one object, without fields of None.
 
     Other libraries' lines keep their text.
     """

@@ -10,9 +10,9 @@ log = logging.getLogger("countersign.dispatcher")
 
 
 class Loop(threading.Thread):
-    """Calls `turn` until stopped; it returns the seconds to wait.
+    """Calls `turn`, which returns the seconds to wait, until it is stopped.
 
-    A ledger out of reach is said once.
+    A ledger out of reach is reported once.
     """
 
     def __init__(self, name: str, turn: Callable[[], float]) -> None:
@@ -39,5 +39,5 @@ class Loop(threading.Thread):
             self._stop_now.wait(wait)
 
     def stop(self) -> None:
-        """Ends after the present turn."""
+        """Ends the loop after the present turn."""
         self._stop_now.set()

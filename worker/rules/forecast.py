@@ -32,19 +32,19 @@ SETTLED = 0.01
 class OwedConfirm:
     """An order that owes its supplier a confirm, or `count` of them that are alike.
 
-    Times: seconds since the epoch.
+    Times are seconds since the epoch.
     """
 
     last_safe: float
     due_at: float = 0.0
     settled_at: float | None = None
-    """Set when a read comes before the confirm: one that is made sooner proves nothing."""
+    """Set when a read comes before the confirm: an earlier read proves nothing."""
     count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recheck:
-    """A look that owes nothing. `snoozes`: how often the order was pending so far, or `ONCE`."""
+    """A read of a pending order. `snoozes`: how often it was pending so far, or `ONCE`."""
 
     due_at: float
     snoozes: int = ONCE
@@ -52,17 +52,17 @@ class Recheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneLoad:
-    """One lane as it is. `spent`: when the calls of the running window free their slots, each
-    `window` after it left.
+    """One lane as it is.
 
-    `held_until`: when a held lane is released at the earliest, 0 for at once; None for one that is
-    not held.
+    `spent` is when the calls of the running window free their slots, each `window` after it left.
+    `held_until` is when a held lane is released at the earliest, 0 for at once; None for a lane
+    that is not held.
     """
 
     per_minute: int
     window: float
     tight: float = 0.0
-    """Seconds before its last safe moment in which an order yields to the others."""
+    """Seconds before its last safe moment in which an order goes after the others."""
     spent: Sequence[float] = ()
     waiting: Sequence[OwedConfirm] = ()
     rechecks: Sequence[Recheck] = ()
@@ -70,7 +70,7 @@ class LaneLoad:
     picks: int = 0
     held_until: float | None = None
     pressed: bool = False
-    """Beside the confirms there is always a re-check that waits."""
+    """A re-check waits at all times."""
     exact: bool = True
     """False when some orders were grouped by their deadline, or not read."""
 
@@ -85,20 +85,16 @@ class Forecast:
     first_miss_at: float | None = None
     """The earliest last safe moment that passes without a confirm."""
     spare: float | None = None
-    """Seconds that the tightest of the confirms to come has left: longer than that, nothing may
-    stand in the way.
-    """
+    """Seconds that the tightest of the coming confirms has to spare."""
     done_at: float | None = None
     """When the last of these confirms is sent."""
     first_miss_if_held_at: float | None = None
-    """For a held lane: when a hold that stays loses the first order; it loses them all."""
+    """For a held lane: when a lasting hold loses the first order; it loses them all."""
     exact: bool = True
 
 
 def foresee(lane: LaneLoad, now: float) -> Forecast:
-    """Which of the orders that wait in `lane` will be confirmed in time: earliest deadline first
-    within the budget.
-    """
+    """Which orders of `lane` will be confirmed in time: earliest deadline first, in the budget."""
     course = _Course(lane, now)
     while course.turn():
         pass
@@ -218,9 +214,7 @@ class _Course:
             used -= min(slot.calls, used)
 
     def _call(self, free: int) -> int:
-        """Makes up to `free` calls and returns how many; what follows from them has the next
-        turn.
-        """
+        """Makes up to `free` calls and returns how many; what follows has the next turn."""
         used = 0
         while used < free and self._has_work():
             used += self._make_calls(free - used)

@@ -1,9 +1,9 @@
-"""What the pages of a supplier's list have taught, and which page to ask for next: pure values.
+"""What the pages of a supplier's list have taught, and which page to ask for next. Pure.
 
-How the list is ordered and paged is not fully documented, so nothing is taken for granted that a
-page has not shown: its direction, how many orders are on a page, where an order of a given date
-was. Between what was seen, places are interpolated, and each page corrects the next guess. Times
-are seconds since the epoch, by the supplier for dates of creation and by the ledger for the rest.
+How the list is ordered and paged is not fully documented. Nothing counts that a page has not shown:
+its direction, how many orders are on a page, where an order of a given date was. Places between are
+interpolated, and each page corrects the next guess. Times are seconds since the epoch, the
+supplier's for dates of creation and the ledger's for the rest.
 """
 
 from collections import Counter, defaultdict
@@ -17,27 +17,24 @@ from worker.rules.page_trust import SLACK
 PAGE_SIZE = 100
 """Orders that one page is asked for."""
 ENOUGH = 3
-"""Re-checks that a page must be expected to answer: fewer are as well asked singly."""
+"""Re-checks that a page must be expected to answer: fewer are read singly."""
 CREDIT = 15.0
-"""Calls that pages may cost before they have saved any: enough to find one's place in a list of
-50,000.
-"""
+"""Calls that pages may cost before they save any: enough to search a list of 50,000."""
 REST = 600.0
 """Seconds without a page when the credit is spent; what was learnt is kept."""
 HINTED = 600.0
 GROWS = 60.0
-"""Seconds in which the list may grow by a page: the supplier takes no more than 60 calls a minute.
-"""
+"""Seconds in which the list may grow by a page: the supplier takes 60 calls a minute."""
 KNOTS = 64
 UNSORTED = 0.1
-"""Share of neighbours in the wrong order from which on a page teaches nothing."""
+"""Share of neighbours in the wrong order from which on a page is unsorted."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingOrder:
     """A pending order that a page may answer for.
 
-    `rank` is until when it waits for one; 0 is not at all.
+    `rank` is until when it waits for a page; 0 means not at all.
     """
 
     order_id: str
@@ -47,12 +44,12 @@ class PendingOrder:
     version: int
 
     def wanted(self, now: float) -> bool:
-        """Due, or so soon that looking now is as good: as much too early as it may be late."""
+        """True when the order is due, or as much too early as it may be late."""
         return self.rank > 0 and self.due_at - self._slack <= now
 
     @property
     def hinted(self) -> bool:
-        """A look of its own was asked for."""
+        """True when a look at this order alone was asked for."""
         return self.rank <= self.due_at
 
     @property
@@ -60,9 +57,9 @@ class PendingOrder:
         return max(self.rank - self.due_at, 0.0)
 
     def worth(self, now: float) -> float:
-        """Seconds since it was looked at: the longer, the likelier has it ended.
+        """Seconds since the last look: the longer, the likelier the order has ended.
 
-        A hint says that it has.
+        A hint means that it has.
         """
         return HINTED if self.hinted else now - self.due_at + self._slack / SLACK
 
@@ -87,14 +84,12 @@ class Listing:
     knots: tuple[Knot, ...] = ()
     """The first and the last order of each page that was seen."""
     arrived: float = 0.0
-    """Orders that came since the first page: a list with the newest first is pushed down by so
-    many.
-    """
+    """Orders that came since the first page; they push a list with the newest first down."""
     seen_at: float = 0.0
-    """When the latest page was."""
+    """When the latest page was seen."""
     deepest: int = 1
     beyond: int | None = None
-    """A page that came empty, and when."""
+    """A page that came empty; `beyond_at` is when."""
     beyond_at: float = 0.0
     credit: float = CREDIT
     rest_until: float = 0.0
@@ -155,7 +150,7 @@ class Listing:
         return self.arrived + self._pace(-1) * (now - self.seen_at)
 
     def _place(self, date: float) -> float:
-        """Between two knots in proportion; outside of them at the pace of the nearest page."""
+        """A date's place: between two knots in proportion, outside at the nearest page's pace."""
         after = sum(knot.date <= date for knot in self.knots)
         last = len(self.knots) - 1
         knot = self.knots[max(after - 1, 0)]
@@ -167,7 +162,7 @@ class Listing:
         return (knot.place - before.place) / max(knot.date - before.date, 1.0)
 
     def _near(self, date: float) -> bool:
-        """No more than a page away from what was seen."""
+        """True when a date is no more than a page away from what was seen."""
         place = self._place(date)
         return any(abs(knot.place - place) <= self.size for knot in self.knots)
 
@@ -232,18 +227,18 @@ class Listing:
         return newer[: KNOTS // 2]
 
     def _inside(self, date: float) -> bool:
-        """Within a page that was seen."""
+        """True when a date is within a page that was seen."""
         return any(
             before.date <= date <= knot.date and knot.place - before.place < self.size
             for before, knot in pairwise(self.knots)
         )
 
     def useless(self, now: float) -> "Listing":
-        """A page that nothing can be learnt from: no more of them for a while."""
+        """After a page that teaches nothing: no more pages for a while."""
         return self._paid(-CREDIT, now)
 
     def failed(self, now: float) -> "Listing":
-        """A page that did not come."""
+        """After a page that did not come."""
         return self._paid(-1.0, now)
 
     def _paid(self, gain: float, now: float) -> "Listing":
@@ -253,12 +248,12 @@ class Listing:
     # --- as JSON ----------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values, for the ledger."""
         return asdict(self)
 
     @classmethod
     def load(cls, kept: Any) -> "Listing":
-        """What `dump` made; from anything else, nothing is known."""
+        """The listing of plain values that `dump` made; else one that knows nothing."""
         try:
             return cls(**{**kept, "knots": tuple(Knot(*knot) for knot in kept["knots"])})
         except (TypeError, KeyError):

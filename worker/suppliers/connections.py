@@ -1,9 +1,8 @@
-"""Connections that ask a gate before their first byte, and that no slow server can hold longer than
-the call may last.
+"""Connections that ask a gate before their first byte, and that end when the call must.
 
 The gate, and not an exception's class, divides *nothing was sent* from *it may have happened*. Both
-limits reach the connection by a context variable, since requests and urllib3 hand nothing through
-from a call to its socket.
+limits reach the connection by a context variable, since requests and urllib3 hand nothing from a
+call to its socket.
 """
 
 import http.client
@@ -22,9 +21,7 @@ from urllib3.util.connection import create_connection
 from worker import boundaries
 
 _PIECE = 16 * 1024
-"""A TLS socket restarts its timeout for every record of this size, so the time left is set anew for
-each.
-"""
+"""A TLS socket restarts its timeout for every record of this size: each gets the time left."""
 
 
 class TooLate(Exception):  # noqa: N818 - it reads as what happened
@@ -33,8 +30,9 @@ class TooLate(Exception):  # noqa: N818 - it reads as what happened
 
 @dataclass(slots=True)
 class Gate:
-    """The ledger's permission for one call: `opened_at` is `time.monotonic()` from before the
-    script that gave it.
+    """The ledger's permission for one call.
+
+    `opened_at` is `time.monotonic()` from before the script that gave it.
     """
 
     opened_at: float
@@ -47,9 +45,9 @@ class Gate:
         return None if self.sent_at is None else now + (self.sent_at - self.opened_at)
 
     def check(self) -> None:
-        """Pass, and remember when; `TooLate` after `send_within` seconds.
+        """Passes and remembers when, or raises `TooLate` after `send_within` seconds.
 
-        What is being sent already may go on.
+        A call whose first byte has left goes on.
         """
         now = time.monotonic()
         if self.sent_at is None:
@@ -60,9 +58,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """What one call may take: two instants of `time.monotonic()`, and the seconds that one read may
-    wait.
-    """
+    """What one call may take: two instants of `time.monotonic()`, and the seconds of one read."""
 
     gate: Gate
     connect_by: float
@@ -88,7 +84,7 @@ CURRENT: ContextVar[CallLimits] = ContextVar("limits of the call under way")
 
 
 class _TimedReader(io.RawIOBase):
-    """A socket's bytes, each wait for them no longer than what remains of the call."""
+    """A socket's bytes; no wait for them exceeds what remains of the call."""
 
     def __init__(self, sock: socket.socket, limits: CallLimits) -> None:
         self._sock = sock
@@ -127,9 +123,7 @@ class _GatedConnection(HTTPConnection):
     response_class = _TimedResponse
 
     def _new_conn(self) -> socket.socket:
-        """Try each address of the host with what is left for connecting; urllib3 would give each
-        the whole time.
-        """
+        """Tries each address of the host with what is left; urllib3 would give each all of it."""
         failure: OSError = socket.gaierror("no address")
         for *_, address in socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM):
             try:
@@ -150,7 +144,7 @@ class _GatedConnection(HTTPConnection):
         return sock
 
     def send(self, data: Any) -> None:
-        """Connect if need be, pass the gate, and only then let bytes leave."""
+        """Connects if need be, passes the gate, and only then lets bytes leave."""
         limits = CURRENT.get()
         if self.sock is None:
             self.connect()

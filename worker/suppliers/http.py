@@ -1,7 +1,7 @@
 """One HTTP call to a supplier: a small reply comes out, or the answer that there was none.
 
-Details are fixed words. No URL, header or text of a supplier goes into an answer or a log: any may
-hold a key.
+Details are fixed words. No URL, header or text of a supplier goes into an answer or a log, since
+any of them may contain a key.
 """
 
 import json
@@ -67,8 +67,9 @@ class HttpReply:
 
 
 class _Session(requests.Session):
-    """Takes nothing from the environment (a .netrc would replace our credentials) and keeps nothing
-    between calls.
+    """A session that takes nothing from the environment and keeps nothing between calls.
+
+    A .netrc would replace our credentials.
     """
 
     def __init__(self, pool_size: int, ca_file: str | None) -> None:
@@ -83,15 +84,14 @@ class _Session(requests.Session):
         self.mount("http://", GatedAdapter(pool_size))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """A redirect is an answer.
+        """Treats a redirect as an answer.
 
         Even when told not to follow one, requests would read the whole of its body.
         """
 
 
 class Http:
-    """Calls to one supplier with one set of credentials; its connections are kept and shared
-    between threads.
+    """Calls to one supplier with one set of credentials; threads share its kept connections.
 
     `ca_file` names the certificates to trust instead of the usual ones.
     """
@@ -117,12 +117,11 @@ class Http:
         headers: Mapping[str, str] | None = None,
         body_max: int = BODY_MAX,
     ) -> HttpReply | Unavailable | Unknown:
-        """Send once, and wait no longer than both timeouts together, however slowly the reply
-        drips.
+        """Sends once, and waits no longer than both timeouts together, however slow the reply is.
 
-        `document` is JSON; `body_max` is how many bytes of a reply are read. Only the host's name
-        is looked up for as long as the system's resolver takes; a call that becomes late that way
-        is not sent.
+        `document` is JSON; `body_max` is how many bytes of a reply are read. Only the look-up of
+        the host's name takes as long as the system's resolver does; a call that becomes late that
+        way is not sent.
         """
         started = time.monotonic()
         connect, read = self._timeouts
@@ -184,7 +183,7 @@ def _no_reply(gate: Gate, error: BaseException) -> Unavailable | Unknown:
 def _word_for(
     error: BaseException, words: tuple[tuple[type[BaseException], str], ...], otherwise: str
 ) -> str:
-    """requests' own exceptions are OSErrors too, so the innermost cause is asked first."""
+    """The word for a failure, the innermost first: requests' exceptions are OSErrors too."""
     innermost_first = list(causes(error))[::-1]
     return next(
         (word for cause in innermost_first for kind, word in words if isinstance(cause, kind)),
@@ -193,9 +192,7 @@ def _word_for(
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds from `now`, of a number or an HTTP date; 0 for one that has passed, None when it
-    cannot be read.
-    """
+    """Seconds from `now` to a number or HTTP date; 0 for a past one, None if unreadable."""
     text = (header or "").strip()
     if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text):
         seconds = float(text)
@@ -209,7 +206,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def segment(order_id: str) -> str:
-    """An order id as one segment of a path, whatever is in it."""
+    """An order id as one segment of a path, whatever characters it has."""
     if order_id in (".", ".."):
         # Both would climb the path, percent-encoded once or not; encoded twice they are an order
         # that nobody knows.

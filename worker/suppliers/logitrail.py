@@ -1,7 +1,7 @@
 """Logitrail (the 2015-01-01 API): confirms an order, and reads what a webhook proves.
 
-The facts are in `docs/suppliers.md` §2 and §3.2. An error's `code` says what it is, whatever its
-HTTP status. There is no documented read, so a second confirm is the question. The policy judges its
+The facts are in `docs/suppliers.md` §2 and §3.2. An error's `code` decides, whatever its HTTP
+status. There is no documented read, so a second confirm is the question. The policy judges its
 `order_not_passive`.
 """
 
@@ -68,9 +68,7 @@ class Logitrail:
     def confirm(
         self, order_id: str, gate: Gate, host: int = 0, details: dict[str, Any] | None = None
     ) -> Answer:
-        """Without `details` there is neither a body nor a content type, as every public client does
-        it.
-        """
+        """Confirms an order. Without `details` there is no body, as every public client does it."""
         url = f"{self._roots[host % len(self._roots)]}/orders/{segment(order_id)}/_confirm"
         try:
             document = (
@@ -100,7 +98,7 @@ class Logitrail:
         return _refusal(reply.status, code, self._detail(code, reply.status))
 
     def _detail(self, code: str, status: int) -> str:
-        """The code helps a person, unless it is text, or our own secret come back."""
+        """The code helps a person, unless it is a long text or contains our own secret."""
         echo = self._secret and self._secret in code
         return code if _CODE.fullmatch(code) and not echo else f"HTTP {status}"
 
@@ -144,9 +142,9 @@ def _refusal(status: int, code: str, detail: str) -> Answer:
 
 
 def events(payload: Any) -> list[tuple[str, Answer | None]]:
-    """What each order event of a webhook proves, oldest first; None for nothing.
+    """What each order event of a webhook proves, oldest first; None when it proves nothing.
 
-    `ValidationError` when malformed.
+    Raises `ValidationError` when the webhook is malformed.
     """
     known = [event for event in load_events(payload) if event["event_type"] in ORDER_EVENTS]
     known.sort(key=lambda event: event.get("ts") or datetime.min.replace(tzinfo=UTC))

@@ -1,8 +1,8 @@
-"""Relograde: confirms an order, finds one or a page of them, reads the accounts and a webhook.
+"""Relograde: confirms an order, finds one or a page of them, reads accounts and webhooks.
 
 The facts are in `docs/suppliers.md` §1 and §3.1. The same 400 may mean three things, and its body
-is plain text or JSON: a documented message wins over the status it came with. A failed *question*
-is never a refusal.
+is plain text or JSON: a documented message wins over the status that it came with. A failed
+*question* is never a refusal.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ _ORDER = OrderSchema(
         "items.order_lines.voucher_date_expired",
     )
 )
-"""Only what decides: an odd value in any other field must not spoil the proof."""
+"""The fields that decide; an odd value in any other field must not spoil the proof."""
 
 
 class Relograde:
@@ -99,9 +99,7 @@ class Relograde:
     def confirm(
         self, order_id: str, gate: Gate, host: int = 0, details: dict[str, Any] | None = None
     ) -> Answer:
-        """`host` and `details` are there for the caller's sake: Relograde has one host and takes no
-        body.
-        """
+        """Confirms an order. Relograde has one host and takes no body: both go unused."""
         reply = self._http.call("PATCH", f"{self._root}/order/confirm/{segment(order_id)}", gate)
         if not isinstance(reply, HttpReply):
             return reply
@@ -119,9 +117,7 @@ class Relograde:
         )
 
     def find_page(self, page: int, gate: Gate) -> dict[str, Answer] | Answer:
-        """The answers of one page of up to 100 orders, by trx; an order that cannot be read is left
-        out.
-        """
+        """The answers of one page of up to 100 orders, by trx; an unreadable order is left out."""
         document = self._ask(
             f"order?limit={PAGE_SIZE}&page={page}", gate, body_max=PAGE_SIZE * _ENTRY_MAX
         )
@@ -133,7 +129,7 @@ class Relograde:
         return dict(filter(None, (self._order(entry) for entry in entries)))
 
     def accounts(self, gate: Gate) -> dict[str, Decimal] | Answer:
-        """What is on each account that this key sees, by currency code in upper case."""
+        """The balance of each account that this key sees, by currency code in upper case."""
         document = self._ask("account", gate)
         if isinstance(document, Answer):
             return document
@@ -147,7 +143,7 @@ class Relograde:
         self._http.close()
 
     def _ask(self, path: str, gate: Gate, body_max: int = BODY_MAX) -> Any:
-        """The document of a question that is about no single order."""
+        """The document that answers a question about no single order."""
         reply = self._http.call("GET", f"{self._root}/{path}", gate, body_max=body_max)
         if not isinstance(reply, HttpReply):
             return reply
@@ -178,9 +174,9 @@ class Relograde:
 
 
 def hinted_orders(payload: Any) -> list[str]:
-    """The orders that a webhook says to look at; none for events that are not about orders.
+    """The orders that a webhook names; none for an event about something else.
 
-    `ValidationError`.
+    Raises `ValidationError` when the webhook is malformed.
     """
     hint = WebhookSchema().load(payload)
     data = hint.get("data")
@@ -216,9 +212,7 @@ def _lines(order: dict[str, Any]) -> tuple[Line, ...]:
 
 
 def _missing(order: dict[str, Any]) -> tuple[Line, ...]:
-    """A stand-in for what a finished order should show and does not, so that it never reads as
-    complete.
-    """
+    """Stands for what a finished order should show: the order then reads as incomplete."""
     items = order.get("items") or [{}]
     return tuple(
         Line(tag=f"missing-{number}", status="missing")
@@ -255,7 +249,7 @@ def _failed_question(reply: HttpReply) -> Answer:
 
 
 def _message(reply: HttpReply) -> str:
-    """What an error says, in lower case: JSON, else plain text. A web page is nobody's message."""
+    """What an error says, in lower case: JSON, else plain text. A web page says nothing."""
     text = _texts(reply.json()) or (reply.body or b"").decode("utf-8", "replace").strip()
     return "" if text.startswith("<") else text[:_MESSAGE_MAX].lower()
 

@@ -1,5 +1,6 @@
-"""Seals vouchers to the web app's public key (libsodium's sealed box): we can write them and never
-read them again.
+"""Seals vouchers to the web app's public key (libsodium's sealed box).
+
+This process can write them and never read them again.
 """
 
 import base64
@@ -11,9 +12,7 @@ from nacl.public import PublicKey, SealedBox
 
 
 class Sealer:
-    """`public_key` is an X25519 key of 32 bytes, in base64 (standard or URL-safe) or hex; else
-    `ValueError`.
-    """
+    """Seals to `public_key`: X25519, 32 bytes, base64 or hex; else raises `ValueError`."""
 
     def __init__(self, public_key: str) -> None:
         try:
@@ -30,7 +29,7 @@ class Sealer:
         return cls(public_key) if public_key and public_key.strip() else None
 
     def seal(self, plain: bytes) -> str:
-        """Base64 of the sealed box, to be opened with the private key of which we never hear."""
+        """The sealed box in base64; only the web app has the private key that opens it."""
         return base64.b64encode(self._box.encrypt(plain)).decode("ascii")
 
 

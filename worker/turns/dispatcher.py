@@ -14,9 +14,7 @@ from worker.ledger import Ledger
 from worker.ledger.keys import ROOMS
 
 TICK = 0.25
-"""Seconds between two looks at a lane in which nothing falls due earlier; the promise is one
-second.
-"""
+"""Seconds between two looks at a lane in which nothing falls due; one second is promised."""
 TEND = 1.0
 BATCH = 100
 MORE_WAIT = 0.05
@@ -25,9 +23,9 @@ SHORTEST_WAIT = 0.01
 
 
 class Dispatcher:
-    """One look at every lane: what is due and allowed is started here, or rung for.
+    """Looks at every lane: what is due and allowed is started here, or rung for.
 
-    `start`: False when it cannot.
+    `start` returns False when it cannot.
     """
 
     def __init__(
@@ -40,9 +38,7 @@ class Dispatcher:
         start: Callable[[str, str], bool] = lambda supplier, order_id: False,
         page: Callable[[Lane], object] = lambda lane: None,
     ) -> None:
-        """`page` takes the turn of a page beside the caller: its call must not keep other bells
-        from ringing.
-        """
+        """`page` takes a page's turn beside the caller: its call must not delay other bells."""
         self.ledger = ledger
         self.lanes = tuple(lanes)
         self.ring = ring

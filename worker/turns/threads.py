@@ -1,6 +1,6 @@
-"""Which thread takes a step or a page, and how many of this process' threads one supplier may hold.
+"""Which thread makes a step or a page's turn, and how many threads one supplier may hold.
 
-A supplier that hangs takes its share and no more; the doors and the other supplier keep theirs.
+A supplier that hangs holds its share and no more; the doors and the other supplier keep theirs.
 """
 
 import logging
@@ -21,10 +21,7 @@ log = logging.getLogger("countersign.step")
 
 
 class Threads:
-    """Runs steps and pages of both suppliers.
-
-    `share`: threads of this process that each may hold at once.
-    """
+    """Runs steps and pages of both suppliers; each may hold `share` threads at once."""
 
     def __init__(self, executor: Executor, share: int, page_turn: PageTurn) -> None:
         self.executor = executor
@@ -35,9 +32,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(share * len(self._shares), thread_name_prefix="step")
 
     def step(self, supplier: str, order_id: str) -> str:
-        """One step in the caller's thread; `no_thread` when the supplier has its share, and the
-        bell rings again.
-        """
+        """One step in the caller's thread; `no_thread` when the supplier has its share."""
         if not self._shares[supplier].acquire(blocking=False):
             return "no_thread"
         try:
@@ -48,8 +43,8 @@ class Threads:
     def start(self, supplier: str, order_id: str) -> bool:
         """One step beside the caller; False when the supplier has its share.
 
-        Whatever goes wrong here, the order is in the ledger and the dispatcher finds it. The pool's
-        threads are waited for when the process ends, so a stopping worker finishes its calls.
+        Whatever goes wrong here, the order is in the ledger and the dispatcher finds it. The
+        process waits for the pool's threads at its end, so a stopping worker finishes its calls.
         """
         turn = partial(self.executor.step, supplier, order_id)
         free = self._shares[supplier].acquire(blocking=False)
@@ -58,9 +53,7 @@ class Threads:
         )
 
     def accept(self, order: Order, details: str | None) -> Opened:
-        """Opens an order, and makes its first step beside the caller when the supplier has a thread
-        to spare.
-        """
+        """Opens an order; its first step goes beside the caller if the supplier has a thread."""
         supplier = order.supplier
         if not self._shares[supplier].acquire(blocking=False):
             return self.executor.ledger.open(order, details)
@@ -86,7 +79,7 @@ class Threads:
     def _beside(
         self, supplier: str, turn: Callable[[], object], name: str, fields: Mapping[str, str | None]
     ) -> bool:
-        """In a thread of the pool, which gives back the share that the caller took."""
+        """Runs a turn in a thread of the pool, which then returns the caller's share."""
         share = self._shares[supplier]
         try:
             self._pool.submit(_run, turn, name, fields).add_done_callback(lambda _: share.release())

@@ -1,8 +1,8 @@
 """Tells the web app, at least once: a Celery task by name, a signed POST, or both.
 
-Nothing leaves before what it reports is surely on disk: every write is synced, or two seconds have
-passed, in which the server syncs by itself (what a restart forgot is not there any more to be
-told). WAITAOF is not asked: under `everysec`, Valkey 9.1 was seen to answer before its fdatasync
+Nothing leaves before its report is safe on disk: every write is synced, or two seconds have passed,
+in which the server syncs by itself (an outcome that a restart forgot is gone before it could
+leave). WAITAOF is not asked: under `everysec`, Valkey 9.1 answered before its fdatasync
 (docs/durability.md).
 """
 
@@ -28,16 +28,14 @@ IDLE_WAIT = 0.25
 PRESSED_WAIT = 0.02
 """Seconds between two rounds when more is due: many together cost less than one by one."""
 HOLD = 30.0
-"""Seconds that a delivery in hand is kept from other workers; longer than a POST can take."""
+"""Seconds for which a delivery in hand is reserved; longer than a POST can take."""
 SYNC_AGE = 2.0
 POST_TIMEOUT = (5.0, 15.0)
 POSTS_AT_ONCE = 8
 LOOK = 1.0
 """Seconds between two looks at the backlog."""
 BACKLOG = 100
-"""Messages that wait in its queue or in ours above which nothing is repeated: copies would only
-feed an overload.
-"""
+"""Above so many waiting messages nothing is repeated: copies would only feed an overload."""
 
 
 class Poster:
@@ -68,10 +66,10 @@ class Poster:
 
 
 class Teller:
-    """Delivers what is due. `publish` sends Celery tasks, all or none; `post` a POST; None where
-    not configured.
+    """Delivers what is due: `publish` sends Celery tasks, all or none, and `post` sends a POST.
 
-    `backlog` tells how many messages wait, outcomes or receipts.
+    Each is None where it is not configured. `backlog` counts the waiting messages, outcomes or
+    receipts.
     """
 
     def __init__(
@@ -86,15 +84,16 @@ class Teller:
         self.post = post
         self.backlog = backlog
         self.pressed = False
-        """Whether the last round took as many as it may: more are waiting."""
+        """True when the last round took as many as it may: more are waiting."""
         self._is_behind = False
         self._look_at = 0.0
         self._pool = ThreadPoolExecutor(POSTS_AT_ONCE, thread_name_prefix="post")
         self._posts: set[Future[None]] = set()
 
     def round(self) -> int:
-        """Takes what is due on every channel and sends it; returns how many were taken. A POST that
-        hangs is not waited for: others go on beside it.
+        """Takes what is due on every channel, sends it, and returns how many were taken.
+
+        A POST that hangs delays no other.
         """
         min_age = 0.0 if self.outbox.scripts.server.synced else SYNC_AGE
         self.pressed = False
@@ -124,7 +123,7 @@ class Teller:
         return PRESSED_WAIT if self.pressed else IDLE_WAIT
 
     def wait(self) -> None:
-        """Until every POST in hand is done."""
+        """Waits until every POST in hand is done."""
         wait(self._posts)
 
     def _take(self, channel: str, min_age: float) -> list[Delivery]:
@@ -138,7 +137,7 @@ class Teller:
         return taken
 
     def _behind(self) -> bool:
-        """Whether too many messages wait; looked at once a second."""
+        """True when too many messages wait; checked once a second."""
         if time.monotonic() >= self._look_at:
             self._is_behind, self._look_at = self.backlog() > BACKLOG, time.monotonic() + LOOK
         return self._is_behind

@@ -1,4 +1,4 @@
-"""Reads for people: one order whole, lists, dead letters, counts. Changes nothing."""
+"""Reads for people: one order whole, lists, dead letters, counts."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ class Views:
         self.suppliers = tuple(dict.fromkeys(lane.supplier for lane in self.lanes))
 
     def order(self, supplier: str, order_id: str) -> Order | None:
-        """The record, or None."""
+        """The record of one order, or None."""
         fields = self.client.hgetall(self.scripts.key(supplier, "order", order_id))
         return load_order(supplier, order_id, fields) if fields else None
 
@@ -163,9 +163,7 @@ class Views:
         }
 
     def counts(self) -> dict[str, Any]:
-        """States, letters and lanes: the sizes of the indexes themselves, so they are always
-        exact.
-        """
+        """States, letters and lanes: the sizes of the indexes themselves, so always exact."""
         states = {
             name: sum(self._size(room, "state", name) for room in self.suppliers) for name in STATES
         }
@@ -242,9 +240,7 @@ class Views:
         return self.scripts.key(lane.supplier, name, lane.key)
 
     def _minimum_slack(self, now: float) -> float | None:
-        """Seconds to the nearest last safe moment; below 0 for an order that is past it and not
-        dead yet.
-        """
+        """Seconds to the nearest last safe moment; below 0 for an order that should be dead."""
         indexes = [
             self.scripts.key(room, name)
             for room in self.suppliers
