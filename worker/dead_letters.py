@@ -48,7 +48,9 @@ class DeadLetters:
         """Everything there is about one letter; None when there is no such letter."""
         kind, _, name = key.partition("/")
         letters = self._kinds.get(kind)
-        return letters.show(name) if letters else None
+        if letters:
+            return letters.show(name)
+        return None
 
     def exists(self, key: str) -> str | None:
         """None when `requeue` would put this one back, or why it would not."""
@@ -65,7 +67,9 @@ class DeadLetters:
     def _act(self, key: str, act: Callable[[Letters], Callable[[str], str | None]]) -> str | None:
         kind, _, name = key.partition("/")
         letters = self._kinds.get(kind)
-        return act(letters)(name) if letters else UNKNOWN
+        if letters:
+            return act(letters)(name)
+        return UNKNOWN
 
 
 class MessageLetters:
@@ -92,7 +96,9 @@ class MessageLetters:
 
     def resolve(self, name: str, note: str) -> str | None:
         """Closes one with a person's note."""
-        return None if self.messages.close(name, note) else UNKNOWN
+        if self.messages.close(name, note):
+            return None
+        return UNKNOWN
 
 
 class OutcomeLetters:
@@ -111,7 +117,9 @@ class OutcomeLetters:
 
     def refusal(self, name: str) -> str | None:
         """Every letter of this kind can be put back."""
-        return None if self.show(name) else UNKNOWN
+        if self.show(name):
+            return None
+        return UNKNOWN
 
     def requeue(self, name: str) -> str | None:
         """Delivers the outcome again."""
@@ -125,7 +133,9 @@ class OutcomeLetters:
         named = parse_id(name)
         if named is None:
             return UNKNOWN
-        return None if self.outbox.close(*named, requeue=requeue) else UNKNOWN
+        if self.outbox.close(*named, requeue=requeue):
+            return None
+        return UNKNOWN
 
 
 class OrderLetters:
@@ -150,7 +160,9 @@ class OrderLetters:
             return UNKNOWN
         if order.letter in interventions.NEVER_REQUEUED:
             return f"{order.letter} is never requeued: the order is confirmed"
-        return None if order.state == "dead" else UNKNOWN
+        if order.state == "dead":
+            return None
+        return UNKNOWN
 
     def requeue(self, name: str) -> str | None:
         """The supplier is asked before anything is confirmed."""
@@ -158,9 +170,13 @@ class OrderLetters:
         if order is not None and order.letter in interventions.NEVER_REQUEUED:
             return self.refusal(name)
         done = self.ledger.change(self.supplier, name, interventions.requeue)
-        return None if done else UNKNOWN
+        if done:
+            return None
+        return UNKNOWN
 
     def resolve(self, name: str, note: str) -> str | None:
         """Closes one with a person's note."""
         decide = partial(interventions.resolve, note=note)
-        return None if self.ledger.change(self.supplier, name, decide) else UNKNOWN
+        if self.ledger.change(self.supplier, name, decide):
+            return None
+        return UNKNOWN

@@ -37,7 +37,9 @@ def show(service: Service, key: str, as_json: bool) -> None:
     letter = service.dead_letters.show(key)
     if letter is None:
         return fail(f"no such dead letter: {key}")
-    return document(letter) if as_json else pairs(letter)
+    if as_json:
+        return document(letter)
+    return pairs(letter)
 
 
 @dead_letters.command()
@@ -64,8 +66,8 @@ def requeue(
     act = service.dead_letters.exists if dry_run else service.dead_letters.requeue
     results = [{"key": key, "error": act(key)} for key in chosen]
     _say_requeued(results, dry_run=dry_run, as_json=as_json)
-    failed = any(result["error"] for result in results)
-    return sys.exit(1) if failed else None
+    if any(result["error"] for result in results):
+        sys.exit(1)
 
 
 def _say_requeued(results: list[dict[str, Any]], *, dry_run: bool, as_json: bool) -> None:
@@ -87,4 +89,6 @@ def resolve(service: Service, key: str, note: str, as_json: bool) -> None:
     error = service.dead_letters.resolve(key, note)
     if error:
         return fail(f"{error}: {key}")
-    return document({"key": key, "resolved": True}) if as_json else click.echo(f"{key}  resolved")
+    if as_json:
+        return document({"key": key, "resolved": True})
+    return click.echo(f"{key}  resolved")

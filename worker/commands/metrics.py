@@ -124,7 +124,9 @@ def _gauge(
 
 
 def _epoch(text: str | None) -> float | None:
-    return None if text is None else datetime.fromisoformat(text).timestamp()
+    if text is None:
+        return None
+    return datetime.fromisoformat(text).timestamp()
 
 
 @click.command()

@@ -129,7 +129,9 @@ def _pace(lane: dict[str, Any]) -> str:
     pace = "without a limit of calls"
     if lane["calls_per_minute"]:
         pace = f"at {lane['calls_per_minute']} calls a minute"
-    return f"{pace}, once the lane is released" if lane["held"] else pace
+    if lane["held"]:
+        return f"{pace}, once the lane is released"
+    return pace
 
 
 def _misses(lane: dict[str, Any]) -> str:

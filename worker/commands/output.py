@@ -69,8 +69,12 @@ def _text(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+        if value:
+            return "yes"
+        return "no"
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return str(value)
 
 
 def lane_or_fail(service: Service, name: str) -> Lane:

@@ -104,7 +104,9 @@ class Ledger:
     def details(self, order: Order) -> str | None:
         """The Order JSON kept beside the record, as text."""
         text = self.scripts.client.get(self.scripts.key(order.supplier, "details", order.order_id))
-        return None if text is None else str(text)
+        if text is None:
+            return None
+        return str(text)
 
     # --- one step ---------------------------------------------------------------------------------
 
@@ -271,7 +273,9 @@ class Ledger:
         """An order that the lane has found before, while it is held because others are not."""
         name = self.scripts.key(lane.supplier, "lane", lane.key)
         held, known = self.scripts.client.hmget(name, "held", "known")
-        return str(known) if held == "not_found" and known else None
+        if held == "not_found" and known:
+            return str(known)
+        return None
 
     def hold(self, lane: Lane, note: str) -> None:
         """A person's hold: nothing but deadlines moves until a person releases it."""

@@ -75,4 +75,6 @@ class LaneLimits:
 
 def slot_free_at(sent_at: float | None) -> float | None:
     """When the slot of a call is free again, by its first byte; None when it sent nothing."""
-    return None if sent_at is None else sent_at + SLOT_TIME
+    if sent_at is None:
+        return None
+    return sent_at + SLOT_TIME

@@ -111,4 +111,6 @@ def as_written(reply: dict[str, Any]) -> ScriptReply:
 
 def optional(text: str | None) -> float | None:
     """A time that may be missing."""
-    return None if text is None else float(text)
+    if text is None:
+        return None
+    return float(text)

@@ -127,4 +127,6 @@ def install() -> None:
 def address(url: str) -> tuple[str, dict[str, str]]:
     """(broker URL, transport options) as kombu wants them, for a REDIS_URL."""
     found = servers.group(url)
-    return (found.broker_url, {"master_name": found.master}) if found else (url, {})
+    if found:
+        return (found.broker_url, {"master_name": found.master})
+    return (url, {})

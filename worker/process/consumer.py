@@ -138,7 +138,9 @@ def _fault(message: Any) -> Fault | None:
         return Fault("unreadable_message", "body: Not JSON.")
     if "task" not in headers:
         # Protocol 1 keeps the task's name in the body.
-        return None if isinstance(payload, dict) else NO_TASK
+        if isinstance(payload, dict):
+            return None
+        return NO_TASK
     if not isinstance(headers["task"], str):
         return Fault("invalid_message", "task: Unknown task.")
     if not isinstance(headers.get("id"), str):

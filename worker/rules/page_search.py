@@ -61,7 +61,9 @@ class PendingOrder:
 
         A hint means that it has.
         """
-        return HINTED if self.hinted else now - self.due_at + self._slack / SLACK
+        if self.hinted:
+            return HINTED
+        return now - self.due_at + self._slack / SLACK
 
 
 class Knot(NamedTuple):
@@ -193,7 +195,9 @@ class Listing:
         ups = sum(later > earlier for earlier, later in pairwise(dates))
         if min(ups, downs) > UNSORTED * len(dates):
             return None
-        return self.newest_first if downs == ups else downs > ups
+        if downs == ups:
+            return self.newest_first
+        return downs > ups
 
     def _seen(self, page: int, dates: Sequence[float], now: float) -> "Listing":
         """With the knots of one page, in the place of the knots that they contradict.

@@ -34,7 +34,9 @@ _WORDS: dict[type, str] = {
 
 def word_of(answer: say.Answer | None) -> str | None:
     """The order's status in the supplier's words, or missing; None when an answer shows none."""
-    return MISSING if answer is None else _WORDS.get(type(answer))
+    if answer is None:
+        return MISSING
+    return _WORDS.get(type(answer))
 
 
 def verdict(
@@ -51,24 +53,34 @@ def verdict(
         case None:
             return LEAVE
         case "missing":
-            return CHECK if wanted else LEAVE
+            if wanted:
+                return CHECK
+            return LEAVE
         case "pending":
-            return _still_pending(order, hinted=hinted) if wanted else LEAVE
+            if wanted:
+                return _still_pending(order, hinted=hinted)
+            return LEAVE
         case "created":
             return _created_again(order, asked_at)
         case _:
-            return END if _is_whole(answer) else CHECK
+            if _is_whole(answer):
+                return END
+            return CHECK
 
 
 def _still_pending(order: Order, *, hinted: bool) -> str:
     turn_of_read = order.snoozes % LOOKS == LOOKS - 1
-    return CHECK if hinted or turn_of_read else TAKE
+    if hinted or turn_of_read:
+        return CHECK
+    return TAKE
 
 
 def _created_again(order: Order, asked_at: float) -> str:
     """A list that lags may show a pending order as created for a while."""
     pending_since = order.pending_since or asked_at
-    return CHECK if pending_since < asked_at - LAG else LEAVE
+    if pending_since < asked_at - LAG:
+        return CHECK
+    return LEAVE
 
 
 def end_verdict(agreed: int, ends: int, checks: int) -> str:
@@ -78,8 +90,12 @@ def end_verdict(agreed: int, ends: int, checks: int) -> str:
     this page that are being checked.
     """
     if agreed < TRUST:
-        return CHECK if checks < TRUST - agreed else LEAVE
-    return CHECK if ends % CHECK_EVERY == CHECK_EVERY - 1 else TAKE
+        if checks < TRUST - agreed:
+            return CHECK
+        return LEAVE
+    if ends % CHECK_EVERY == CHECK_EVERY - 1:
+        return CHECK
+    return TAKE
 
 
 def _is_whole(answer: say.Answer | None) -> bool:
@@ -96,8 +112,12 @@ def judged(order: Order, answer: say.Answer) -> str | None:
     if page is None or single is None:
         return None
     if page in _ENDS:
-        return AGREED if single == page else CONTRADICTED
-    return CONTRADICTED if page == "created" and single != "created" else None
+        if single == page:
+            return AGREED
+        return CONTRADICTED
+    if page == "created" and single != "created":
+        return CONTRADICTED
+    return None
 
 
 def denied(order: Order, answer: say.Answer | None, asked_at: float) -> bool:

@@ -42,7 +42,9 @@ class Gate:
 
     def sent_at_from(self, now: float) -> float | None:
         """When the first byte left, on a clock that said `now` when the gate was opened."""
-        return None if self.sent_at is None else now + (self.sent_at - self.opened_at)
+        if self.sent_at is None:
+            return None
+        return now + (self.sent_at - self.opened_at)
 
     def check(self) -> None:
         """Passes and remembers when, or raises `TooLate` after `send_within` seconds.

@@ -170,7 +170,9 @@ def _body(response: requests.Response, most: int) -> bytes | None:
         body = response.raw.read(most + 1, decode_content=True)
     except urllib3.exceptions.DecodeError:
         return None
-    return body if len(body) <= most else None
+    if len(body) <= most:
+        return body
+    return None
 
 
 def _no_reply(gate: Gate, error: BaseException) -> Unavailable | Unknown:
@@ -196,7 +198,9 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     text = (header or "").strip()
     if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", text):
         seconds = float(text)
-        return max(0.0, seconds) if isfinite(seconds) else None
+        if isfinite(seconds):
+            return max(0.0, seconds)
+        return None
     try:
         moment = parsedate_to_datetime(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

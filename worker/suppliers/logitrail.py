@@ -79,7 +79,9 @@ class Logitrail:
         except ValueError:
             return Rejected("invalid_request", "details are not JSON")
         reply = self._http.call("POST", url, gate, document)
-        return self._meaning(reply, order_id) if isinstance(reply, HttpReply) else reply
+        if isinstance(reply, HttpReply):
+            return self._meaning(reply, order_id)
+        return reply
 
     def close(self) -> None:
         self._http.close()
@@ -100,7 +102,9 @@ class Logitrail:
     def _detail(self, code: str, status: int) -> str:
         """The code helps a person, unless it is a long text or contains our own secret."""
         echo = self._secret and self._secret in code
-        return code if _CODE.fullmatch(code) and not echo else f"HTTP {status}"
+        if _CODE.fullmatch(code) and not echo:
+            return code
+        return f"HTTP {status}"
 
 
 def _success(document: Any) -> bool:

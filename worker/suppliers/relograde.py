@@ -106,15 +106,17 @@ class Relograde:
         if reply.status != 200:
             return _refused_confirm(reply)
         answer = self._named(reply.json(), order_id)
-        return Unknown("created after confirm") if isinstance(answer, Created) else answer
+        if isinstance(answer, Created):
+            return Unknown("created after confirm")
+        return answer
 
     def find(self, order_id: str, gate: Gate) -> Answer:
         reply = self._http.call("GET", f"{self._root}/order/{segment(order_id)}", gate)
         if not isinstance(reply, HttpReply):
             return reply
-        return (
-            self._named(reply.json(), order_id) if reply.status == 200 else _failed_question(reply)
-        )
+        if reply.status == 200:
+            return self._named(reply.json(), order_id)
+        return _failed_question(reply)
 
     def find_page(self, page: int, gate: Gate) -> dict[str, Answer] | Answer:
         """The answers of one page of up to 100 orders, by trx; an unreadable order is left out."""
@@ -149,20 +151,22 @@ class Relograde:
             return reply
         if reply.status == 200:
             document = reply.json()
-            return Unknown("not JSON", outage=True) if document is None else document
+            if document is None:
+                return Unknown("not JSON", outage=True)
+            return document
         answer = _failed_question(reply)
-        return (
-            Blocked("misconfigured", detail=answer.detail)
-            if isinstance(answer, NotFound)
-            else answer
-        )
+        if isinstance(answer, NotFound):
+            return Blocked("misconfigured", detail=answer.detail)
+        return answer
 
     def _named(self, document: Any, order_id: str) -> Answer:
         trx, answer = self._order(document) or (
             "",
             Unknown("unreadable order", outage=not isinstance(document, dict)),
         )
-        return answer if trx in (order_id, "") else Unknown("another order")
+        if trx in (order_id, ""):
+            return answer
+        return Unknown("another order")
 
     def _order(self, document: Any) -> tuple[str, Answer] | None:
         with Context({"seal": self._seal}):
@@ -180,7 +184,9 @@ def hinted_orders(payload: Any) -> list[str]:
     """
     hint = WebhookSchema().load(payload)
     data = hint.get("data")
-    return [data["trx"]] if hint.get("event") in (None, FINISHED) and data else []
+    if hint.get("event") in (None, FINISHED) and data:
+        return [data["trx"]]
+    return []
 
 
 def _meaning(order: dict[str, Any]) -> Answer:
@@ -245,13 +251,17 @@ def _failed_question(reply: HttpReply) -> Answer:
     answer = _refused_confirm(reply)
     if isinstance(answer, Rejected):
         return Unknown(answer.detail)
-    return replace(answer, refused=False) if isinstance(answer, Unknown) else answer
+    if isinstance(answer, Unknown):
+        return replace(answer, refused=False)
+    return answer
 
 
 def _message(reply: HttpReply) -> str:
     """What an error says, in lower case: JSON, else plain text. A web page says nothing."""
     text = _texts(reply.json()) or (reply.body or b"").decode("utf-8", "replace").strip()
-    return "" if text.startswith("<") else text[:_MESSAGE_MAX].lower()
+    if text.startswith("<"):
+        return ""
+    return text[:_MESSAGE_MAX].lower()
 
 
 def _texts(document: Any) -> str:
@@ -261,4 +271,6 @@ def _texts(document: Any) -> str:
         )
     if isinstance(document, list):
         return "\n".join(part for part in document if isinstance(part, str))
-    return document.strip() if isinstance(document, str) else ""
+    if isinstance(document, str):
+        return document.strip()
+    return ""

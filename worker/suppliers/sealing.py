@@ -26,7 +26,9 @@ class Sealer:
     @classmethod
     def from_key(cls, public_key: str | None) -> "Sealer | None":
         """None when there is no key: then vouchers are dropped."""
-        return cls(public_key) if public_key and public_key.strip() else None
+        if public_key and public_key.strip():
+            return cls(public_key)
+        return None
 
     def seal(self, plain: bytes) -> str:
         """The sealed box in base64; only the web app has the private key that opens it."""

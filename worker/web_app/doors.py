@@ -177,7 +177,9 @@ class Doors:
             raise Refused("invalid_message", _payload_error(error)) from None
         for order_id in hinted:
             self._hint("relograde", order_id)
-        return "hinted" if hinted else "ignored"
+        if hinted:
+            return "hinted"
+        return "ignored"
 
     def _logitrail(self, data: dict[str, Any]) -> str:
         try:
@@ -186,7 +188,9 @@ class Doors:
             raise Refused("invalid_message", _payload_error(error)) from None
         for order_id, answer in events:
             self._proof(order_id, answer)
-        return "taken" if events else "ignored"
+        if events:
+            return "taken"
+        return "ignored"
 
     def _proof(self, order_id: str, answer: Answer | None) -> None:
         step = answer and self.executor.merge("logitrail", order_id, Call(kind=NOTICE), answer)

@@ -120,7 +120,9 @@ class Teller:
     def turn(self) -> float:
         """One round; returns the seconds to wait. It waits less while more outcomes are due."""
         self.round()
-        return PRESSED_WAIT if self.pressed else IDLE_WAIT
+        if self.pressed:
+            return PRESSED_WAIT
+        return IDLE_WAIT
 
     def wait(self) -> None:
         """Waits until every POST in hand is done."""

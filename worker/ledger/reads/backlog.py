@@ -83,7 +83,9 @@ def _owed(row: list[Any], settle: float) -> OwedConfirm:
 def _held_until(seen: dict[str, Any]) -> float | None:
     if "held" not in seen:
         return None
-    return 0.0 if seen["held"] == "person" else float(seen.get("probe_at", 0.0))
+    if seen["held"] == "person":
+        return 0.0
+    return float(seen.get("probe_at", 0.0))
 
 
 def _letter(row: dict[str, str], margin: float) -> Want:

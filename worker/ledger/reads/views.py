@@ -33,7 +33,9 @@ class Views:
     def order(self, supplier: str, order_id: str) -> Order | None:
         """The record of one order, or None."""
         fields = self.client.hgetall(self.scripts.key(supplier, "order", order_id))
-        return load_order(supplier, order_id, fields) if fields else None
+        if fields:
+            return load_order(supplier, order_id, fields)
+        return None
 
     def show(self, supplier: str, order_id: str) -> dict[str, Any] | None:
         """`orders show`: the object of the contract with its timeline."""
@@ -125,7 +127,9 @@ class Views:
         if room == MESSAGES:
             return self.message(member)
         order = self.order(room, member)
-        return self.order_letter(order) if order else {}
+        if order:
+            return self.order_letter(order)
+        return {}
 
     def order_letter(self, order: Order) -> dict[str, Any]:
         """The dead letter of an order, beside the order's own keys."""
