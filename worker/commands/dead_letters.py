@@ -59,7 +59,7 @@ def requeue(
 ) -> None:
     """Put dead letters back: the supplier is asked before anything is confirmed."""
     if bool(keys) == bool(reason):
-        return fail("give KEYs, or --reason")
+        fail("give KEYs, or --reason")
     chosen = list(keys)
     if reason:
         chosen = [letter["key"] for letter in service.views.letters(reason, supplier)]
