@@ -40,3 +40,21 @@ def test_nothing_is_rung_while_there_are_threads(ledger):
     )
     dispatcher.turn()
     assert rung == []
+
+
+def test_a_damaged_lane_does_not_stop_the_others(ledger, caplog):
+    """Its trouble is said once, and the other lanes are dispatched."""
+    ledger.open(an_order("L1", "logitrail"))
+    scripts = ledger.scripts
+    scripts.client.set(scripts.key("relograde", "due", "-"), "not a sorted set")
+    rung = []
+    lanes = [Lane("relograde"), Lane("logitrail")]
+    dispatcher = Dispatcher(ledger, lanes, lambda *words: rung.append(words))
+    dispatcher.turn()
+    dispatcher.turn()
+    assert rung == [("logitrail", ["L1"])]
+    assert [record.getMessage() for record in caplog.records] == ["lane_not_dispatched"]
+    scripts.client.delete(scripts.key("relograde", "due", "-"))
+    ledger.open(an_order("R1"))
+    dispatcher.turn()
+    assert ("relograde", ["R1"]) in rung

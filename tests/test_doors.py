@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import fakeredis
 import pytest
-from conftest import RETRY, START, make_ledger
+from conftest import RETRY, START, an_order, make_ledger
 
 from schemas.lane import Lane
 from schemas.messages import DOORS
@@ -20,7 +20,7 @@ from worker.ledger.messages import Messages
 from worker.ledger.outbox import Outbox
 from worker.ledger.reads.views import Views
 from worker.process.logs import JsonFormatter
-from worker.rules.answers import Blocked, Confirmed, Line, Pending, Unknown
+from worker.rules.answers import Blocked, Confirmed, Line, Pending, Rejected, Unknown
 from worker.settings import load
 from worker.turns.executor import Executor
 from worker.web_app.doors import Doors
@@ -772,3 +772,70 @@ def test_the_letters_of_orders_and_messages_stand_side_by_side(shop):
         "relograde/T-3",
     ]
     assert shop.views.stats()["states"]["dead"] == 2
+
+
+# --- one order, one name (14) ---------------------------------------------------------------------
+
+UPPER, MIXED = HEX.upper(), HEX[:12].upper() + HEX[12:]
+
+
+def test_a_logitrail_order_is_one_in_any_letter_case(shop):
+    """The same id in another case is a repeat, and not a second confirm (core 2)."""
+    shop.supplier.answers["confirm"] = Confirmed(tracking_code="T")
+    for spelling in (UPPER, HEX, MIXED):
+        shop.confirm(supplier="logitrail", order_id=spelling)
+    confirms = [call for call in shop.supplier.calls if call[0] == "confirm"]
+    assert [call[1] for call in confirms] == [HEX.lower()]
+    assert shop.confirm(supplier="logitrail", order_id=MIXED, reference="other") == (
+        "conflicting_request"
+    )
+
+
+def test_webhook_withdraw_and_hint_find_it_in_any_letter_case(shop):
+    """What is cancelled or withdrawn under one spelling is not confirmed under another."""
+    shop.ledger.hold(Lane("logitrail"), "nothing is sent yet")
+    shop.confirm(supplier="logitrail", order_id=UPPER)
+    assert shop.send("orders.hint", supplier="logitrail", order_id=MIXED) == "due"
+    assert shop.send("webhooks.logitrail", payload=event("cancelled", order_id=MIXED)) == "taken"
+    assert shop.order("logitrail", HEX.lower()).state == "cancelled"
+    other = "ABCDEF" * 4
+    shop.confirm(supplier="logitrail", order_id=other)
+    assert shop.send("orders.withdraw", supplier="logitrail", order_id=other.lower()) == "withdrawn"
+    third = "FEDCBA" * 4
+    assert shop.send("orders.withdraw", supplier="logitrail", order_id=third) == (
+        "withdrawn_before_confirm"
+    )
+    assert shop.confirm(supplier="logitrail", order_id=third.lower()) == "withdrawn"
+
+
+@pytest.mark.parametrize("kept", [UPPER, MIXED], ids=["upper", "mixed"])
+def test_an_older_record_in_another_spelling_is_found(shop, kept):
+    """A ledger of an older version goes on: its orders keep their keys."""
+    shop.ledger.hold(Lane("logitrail"), "nothing is sent yet")
+    shop.ledger.open(an_order(kept, "logitrail", reference="shop-1", accepted_at=START))
+    assert shop.ledger.learn_spellings("logitrail") == 1
+    assert shop.ledger.learn_spellings("logitrail") == 0, "once"
+    assert shop.ledger.learn_spellings("relograde") == 0
+    assert shop.confirm(supplier="logitrail", order_id=HEX) == "known"
+    assert shop.send("orders.withdraw", supplier="logitrail", order_id=HEX) == "withdrawn"
+    assert shop.order("logitrail", kept).state == "withdrawn"
+    assert shop.order("logitrail", HEX.lower()) is None
+
+
+def test_a_trx_is_kept_as_it_came(shop):
+    """Nothing says that Relograde takes it in another case."""
+    shop.confirm(order_id="relo0TFQK8FXQXSPURM")
+    assert shop.order(order_id="relo0TFQK8FXQXSPURM") is not None
+
+
+def test_letters_are_found_in_any_letter_case(shop):
+    """A person types what the supplier's page shows."""
+    shop.supplier.answers["confirm"] = Rejected("invalid_request")
+    shop.confirm(supplier="logitrail", order_id=UPPER)
+    key = f"logitrail/{UPPER}"
+    assert shop.letters.show(key)["reason"] == "invalid_request"
+    assert shop.letters.exists(key) is None
+    assert shop.letters.requeue(key) is None
+    other = "ABCDEF" * 4
+    shop.confirm(supplier="logitrail", order_id=other)
+    assert shop.letters.resolve(f"logitrail/{other}", "by hand") is None

@@ -168,6 +168,7 @@ def test_scripts_that_were_flushed_run_in_their_order(ledger):
 def test_a_script_that_fails_is_not_passed_over(ledger):
     """The caller hears of it, whatever the others said."""
     ledger.open(an_order("R1"))
+    assert ledger.claim_and_permit("relograde", "missing").claimed.result == "gone"
     scripts = ledger.scripts
     scripts.client.delete(scripts.key("relograde", "order", "R1"))
     scripts.client.set(scripts.key("relograde", "order", "R1"), "not a hash")

@@ -350,6 +350,16 @@ def test_a_page_may_be_longer_than_an_order():
         ) == expected
 
 
+def test_a_currency_that_comes_twice_is_not_told():
+    """Which of the two is the balance is not known, and orders must not die of the wrong one."""
+    body = (
+        '[{"currency": "eur", "totalAmount": 500}, {"currency": "EUR", "totalAmount": 0}, '
+        '{"currency": "usd", "totalAmount": 7}]'
+    )
+    with WireServer(says(http(200, body))) as server, closing(_client(server.url)) as client:
+        assert client.accounts(a_gate()) == {"USD": Decimal(7)}
+
+
 def test_accounts_are_totals_by_currency_in_upper_case():
     """Exact to the digit."""
     body = (

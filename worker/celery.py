@@ -208,6 +208,8 @@ def _start_loops(sender: Any) -> None:
     sender.add_task_queue(
         queue_name(os.getpid()), exchange="", exchange_type="direct", auto_delete=True
     )
+    for supplier in here.policies:
+        here.ledger.learn_spellings(supplier)
     progress.begin()
     atexit.register(progress.forget)
     watch = Watch(progress, beat)

@@ -146,8 +146,12 @@ class OrderLetters:
         self.ledger = ledger
         self.views = views
 
+    def _known(self, name: str) -> str:
+        return self.ledger.known_id(self.supplier, name)
+
     def show(self, name: str) -> dict[str, Any] | None:
         """The order with its timeline and its letter."""
+        name = self._known(name)
         order = self.views.order(self.supplier, name)
         if order is None or order.letter is None:
             return None
@@ -155,7 +159,7 @@ class OrderLetters:
 
     def refusal(self, name: str) -> str | None:
         """Only a dead order can be put back."""
-        order = self.views.order(self.supplier, name)
+        order = self.views.order(self.supplier, self._known(name))
         if order is None or order.letter is None:
             return UNKNOWN
         if order.letter in interventions.NEVER_REQUEUED:
@@ -166,6 +170,7 @@ class OrderLetters:
 
     def requeue(self, name: str) -> str | None:
         """The supplier is asked before anything is confirmed."""
+        name = self._known(name)
         order = self.views.order(self.supplier, name)
         if order is not None and order.letter in interventions.NEVER_REQUEUED:
             return self.refusal(name)
@@ -177,6 +182,6 @@ class OrderLetters:
     def resolve(self, name: str, note: str) -> str | None:
         """Closes one with a person's note."""
         decide = partial(interventions.resolve, note=note)
-        if self.ledger.change(self.supplier, name, decide):
+        if self.ledger.change(self.supplier, self._known(name), decide):
             return None
         return UNKNOWN

@@ -36,7 +36,7 @@ def orders() -> None:
 @command
 def show(service: Service, supplier: str, order_id: str, as_json: bool) -> None:
     """One order with its timeline."""
-    order = service.views.show(supplier, order_id)
+    order = service.views.show(supplier, service.ledger.known_id(supplier, order_id))
     if order is None:
         return fail(f"no such order: {supplier}/{order_id}")
     if as_json:

@@ -11,6 +11,7 @@ ROOMS = ("relograde", "logitrail", "messages")
 NAMES = {
     "order": "order:<id>, hash: the record of one order (schemas.order); in `messages`, of "
     "one refused message.",
+    "spelling": "spelling, hash: a canonical order id to the spelling of an older record.",
     "details": "details:<id>, string: the Order JSON to send with a confirm; gone when the "
     "order has ended.",
     "timeline": "timeline:<id>, list: what happened to the order since its acceptance, one "

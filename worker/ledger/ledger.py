@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from schemas.identity import ANY_CASE, canonical, spellings
 from schemas.lane import Lane
-from schemas.order import Order, dump_order, seconds
+from schemas.order import STATES, Order, dump_order, seconds
 from worker.ledger import replies
 from worker.ledger.limits import (
     GRACE,
@@ -24,6 +25,8 @@ from worker.ledger.replies import Claim, Dispatched, Opened, Permit, ScriptReply
 from worker.ledger.shelf import Shelf
 from worker.rules.words import CONFIRM, Call, Step
 
+LEARNT = ":all"
+"""The field of `spelling` that says that every order was read."""
 BY_SCRIPTS = {"supplier", "order_id", "sequence", "version", "fence", "due_at", "accepted_at"}
 """Fields of the record that the scripts alone write, and those that its key says."""
 
@@ -95,6 +98,36 @@ class Ledger:
         }
 
     # --- reads ------------------------------------------------------------------------------------
+
+    def known_id(self, supplier: str, order_id: str) -> str:
+        """The id under which an order is kept: the canonical one, or that of an older record."""
+        forms = spellings(supplier, order_id)
+        if len(forms) == 1:
+            return order_id
+        pipe = self.scripts.client.pipeline(transaction=False)
+        for form in forms:
+            pipe.exists(self.scripts.key(supplier, "order", form))
+        pipe.hget(self.scripts.key(supplier, "spelling"), forms[0])
+        *exist, kept = pipe.execute()
+        found = [form for form, there in zip(forms, exist, strict=True) if there]
+        return next(iter(found), kept or forms[0])
+
+    def learn_spellings(self, supplier: str) -> int:
+        """Notes each order that an older version kept in another spelling; returns how many.
+
+        Orders are read once; later starts find the note that says so.
+        """
+        name = self.scripts.key(supplier, "spelling")
+        if supplier not in ANY_CASE or self.scripts.client.hexists(name, LEARNT):
+            return 0
+        others: dict[str, str] = {}
+        for state in STATES:
+            index = self.scripts.key(supplier, "state", state)
+            for order_id, _ in self.scripts.client.zscan_iter(index, count=1000):
+                if order_id != canonical(supplier, order_id):
+                    others[canonical(supplier, order_id)] = order_id
+        self.scripts.run("order_spellings", supplier, spellings={**others, LEARNT: "1"})
+        return len(others)
 
     def load(self, supplier: str, order_id: str) -> ScriptReply:
         """The record as it stands (result `ok` or `gone`)."""

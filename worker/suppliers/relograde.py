@@ -5,6 +5,7 @@ is plain text or JSON: a documented message wins over the status that it came wi
 *question* is never a refusal.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -139,7 +140,10 @@ class Relograde:
             accounts = AccountSchema(many=True).load(document)
         except ValidationError:
             return Unknown("unreadable accounts")
-        return {account["currency"].upper(): account["total_amount"] for account in accounts}
+        named = [(account["currency"].upper(), account["total_amount"]) for account in accounts]
+        often = Counter(currency for currency, _ in named)
+        # Which of two is the balance is not known: such a currency counts as not told.
+        return {currency: amount for currency, amount in named if often[currency] == 1}
 
     def close(self) -> None:
         self._http.close()

@@ -6,13 +6,17 @@ picks, and an order whose bell was lost is found again five seconds later. No be
 needed.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable
+
+import redis
 
 from schemas.lane import Lane
 from worker.ledger import Ledger
 from worker.ledger.keys import ROOMS
 
+log = logging.getLogger("countersign.dispatcher")
 TICK = 0.25
 """Seconds between two looks at a lane in which nothing falls due; one second is promised."""
 TEND = 1.0
@@ -47,18 +51,32 @@ class Dispatcher:
         self.start = start
         self.page = page
         self._tend_at = 0.0
+        self._damaged: set[Lane] = set()
 
     def turn(self) -> float:
         """Dispatches every lane once; returns the seconds until the next look."""
         tend = self.monotonic() >= self._tend_at
         if tend:
             self.look_at_server()
-        waits = [self._dispatch(lane) for lane in self.lanes]
+        waits = [self._guarded(lane) for lane in self.lanes]
         if tend:
             self._tend_at = self.monotonic() + TEND
             for room in ROOMS:
                 self.ledger.tend(room)
         return min(waits, default=TICK)
+
+    def _guarded(self, lane: Lane) -> float:
+        """One lane; what a damaged record of one lane raises must not stop the others."""
+        try:
+            wait = self._dispatch(lane)
+        except redis.ResponseError as error:
+            if lane not in self._damaged:
+                fields = {**lane._asdict(), "error": type(error).__name__}
+                log.error("lane_not_dispatched", extra={"fields": fields})
+            self._damaged.add(lane)
+            return TICK
+        self._damaged.discard(lane)
+        return wait
 
     def _dispatch(self, lane: Lane) -> float:
         """One lane; returns the seconds until its next look."""

@@ -118,14 +118,14 @@ class Doors:
         return opened.result
 
     def _requested(self, data: dict[str, Any]) -> Order:
-        supplier = data["supplier"]
+        supplier, order_id = self._named(data)
         if data["account"] not in self.settings.accounts[supplier]:
             raise Refused("invalid_message", "account: Unknown account.")
         created, now = self._created(data)
         within = self.ledger.policies[supplier].rules.confirm_within
         return Order(
             supplier=supplier,
-            order_id=data["order_id"],
+            order_id=order_id,
             account=data["account"],
             reference=data["reference"],
             created_at=created,
@@ -136,6 +136,11 @@ class Doors:
             deadline_at=None if within is None or created is None else created + within,
             details=data["details"] is not None,
         )
+
+    def _named(self, data: dict[str, Any]) -> tuple[str, str]:
+        """The supplier, and the id under which the order is kept in any letter case."""
+        supplier = data["supplier"]
+        return supplier, self.ledger.known_id(supplier, data["order_id"])
 
     def _created(self, data: dict[str, Any]) -> tuple[float | None, float]:
         """When the order was created, and the ledger's time; a clock a little ahead means now."""
@@ -153,7 +158,7 @@ class Doors:
     # --- the other doors --------------------------------------------------------------------------
 
     def _hint_order(self, data: dict[str, Any]) -> str:
-        return self._hint(data["supplier"], data["order_id"])
+        return self._hint(*self._named(data))
 
     def _hint(self, supplier: str, order_id: str) -> str:
         result = self.ledger.hint(supplier, order_id)
@@ -162,7 +167,7 @@ class Doors:
         return result
 
     def _withdraw(self, data: dict[str, Any]) -> str:
-        supplier, order_id = data["supplier"], data["order_id"]
+        supplier, order_id = self._named(data)
         while True:
             step = self.ledger.change(supplier, order_id, interventions.withdraw)
             if step is not None:
@@ -187,7 +192,7 @@ class Doors:
         except ValidationError as error:
             raise Refused("invalid_message", _payload_error(error)) from None
         for order_id, answer in events:
-            self._proof(order_id, answer)
+            self._proof(self.ledger.known_id("logitrail", order_id), answer)
         if events:
             return "taken"
         return "ignored"
