@@ -53,9 +53,8 @@ def table(rows: Iterable[dict[str, Any]], columns: tuple[str, ...]) -> None:
     heads = [column.replace("_", " ") for column in columns]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
     for line in [heads, *cells]:
-        click.echo(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
 
 
 def pairs(record: dict[str, Any]) -> None:

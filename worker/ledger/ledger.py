@@ -320,7 +320,9 @@ class Ledger:
 
     def tend(self, room: str) -> None:
         """Warns of deadlines that come near, and forgets orders that ended long ago."""
-        margin = self.policies[room].rules.margin if room in self.policies else 0.0
+        margin = 0.0
+        if room in self.policies:
+            margin = self.policies[room].rules.margin
         self.scripts.run(
             "orders_tend",
             room,

@@ -37,7 +37,9 @@ class Pages:
             PendingOrder(order_id, float(created_at), float(due_at), float(rank), int(version))
             for order_id, created_at, due_at, rank, version in reply["waiting"]
         )
-        known = json.loads(reply["known"]) if "known" in reply else None
+        known = None
+        if "known" in reply:
+            known = json.loads(reply["known"])
         agreed = int(reply.get("agreed", 0))
         return Survey(float(reply["now"]), waiting, Listing.load(known), agreed)
 
@@ -60,7 +62,9 @@ class Pages:
 
         `denied` says what contradicts the page; True when that has put the lane's pages off.
         """
-        known = None if listing is None else json.dumps(listing.dump(), separators=(",", ":"))
+        known = None
+        if listing is not None:
+            known = json.dumps(listing.dump(), separators=(",", ":"))
         reply = self.scripts.run(
             "page_learn",
             lane.supplier,

@@ -31,7 +31,9 @@ def envelope(entry: bytes | str, queue: str) -> bytes | str:
             return entry
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
-    raw = entry if isinstance(entry, bytes) else entry.encode("utf-8", "surrogateescape")
+    raw = entry
+    if not isinstance(raw, bytes):
+        raw = raw.encode("utf-8", "surrogateescape")
     properties = {
         "delivery_tag": str(uuid.uuid4()),
         "delivery_info": {"exchange": queue, "routing_key": queue},

@@ -172,7 +172,8 @@ def _eta_is_near(eta: Any) -> bool:
         return True
     try:
         moment = datetime.fromisoformat(eta)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
         return moment < datetime.now(UTC) + ETA_AHEAD
     except (TypeError, ValueError, OverflowError):
         return False
@@ -187,19 +188,26 @@ def _payload(message: Any) -> Any:
 
 def _arguments(message: Any) -> tuple[Any, dict[str, Any]]:
     """The positional and keyword arguments, as far as they can be read."""
-    payload = _payload(message) if message.content_type == "application/json" else None
+    if message.content_type != "application/json":
+        return [], {}
+    payload = _payload(message)
     if isinstance(payload, dict) and isinstance(payload.get("kwargs"), dict):
         return payload.get("args") or [], payload["kwargs"]
-    if isinstance(payload, list) and len(payload) > 1 and isinstance(payload[1], dict):
-        return payload[0] if isinstance(payload[0], list) else [], payload[1]
-    return [], {}
+    if not isinstance(payload, list) or len(payload) < 2:
+        return [], {}
+    args, kwargs = payload[:2]
+    if not isinstance(kwargs, dict):
+        return [], {}
+    if not isinstance(args, list):
+        args = []
+    return args, kwargs
 
 
 def _raw(message: Any) -> str:
     body = message.body
-    return base64.b64encode(
-        body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
-    ).decode()
+    if not isinstance(body, bytes):
+        body = str(body).encode("utf-8", "replace")
+    return base64.b64encode(body).decode()
 
 
 def _shown(message: Any) -> str:

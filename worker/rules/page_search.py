@@ -182,10 +182,14 @@ class Listing:
         direction = self._direction(dates)
         if direction is None:
             return self.useless(now)
-        size = max(len(dates), self.size if self.knots else 1)
+        size = len(dates)
+        if self.knots:
+            size = max(size, self.size)
         if (direction, size) != (self.newest_first, self.size):
             paid = replace(paid, knots=(), newest_first=direction, size=size)
-        known_end = self.beyond if self.beyond is None or page < self.beyond else None
+        known_end = self.beyond
+        if known_end is not None and page >= known_end:
+            known_end = None
         seen = paid._seen(page, sorted(dates), now)
         return replace(seen, deepest=max(self.deepest, page), beyond=known_end)
 

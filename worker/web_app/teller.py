@@ -131,7 +131,9 @@ class Teller:
     def _take(self, channel: str, min_age: float) -> list[Delivery]:
         self._posts = {post for post in self._posts if not post.done()}
         tasks = channel == "task"
-        limit = BATCH if tasks else POSTS_AT_ONCE - len(self._posts)
+        limit = BATCH
+        if not tasks:
+            limit = POSTS_AT_ONCE - len(self._posts)
         if limit <= 0:
             return []
         taken = self.outbox.take(channel, limit, HOLD, min_age, first_only=tasks and self._behind())
