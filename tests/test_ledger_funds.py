@@ -342,6 +342,15 @@ def test_the_only_call_of_a_minute_is_not_kept(client, policies, clock):
     assert rung(ledger) == ["B"]
 
 
+def test_with_one_call_a_minute_no_order_waits_for_a_look(client, policies, clock):
+    """A look is fresh for 60 s, its slot free after 62: looks alone would go (core 14)."""
+    ledger = make_ledger(client, policies, clock, accounts=True, synced=True, calls_per_minute=1)
+    opened(ledger, "A", "B")
+    assert turn(ledger, rung(ledger)[0], POOR) == "dead"
+    clock.advance(60 + NETWORK_DELAY + SEND_WINDOW)
+    assert turn(ledger, rung(ledger)[0], FINISHED) == "confirmed"
+
+
 def test_a_look_that_no_letter_wants_any_more_is_made_once_at_most(client, policies, clock):
     """The call was kept; they were resolved since."""
     _, calls = full(client, policies, clock, calls_per_minute=2)

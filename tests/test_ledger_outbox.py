@@ -528,6 +528,22 @@ def test_a_refused_message_is_told_and_kept_once(ledger, outbox, clock, messages
     assert messages.load("2")
 
 
+def test_a_daily_repeat_does_not_keep_an_outcome_from_being_given_up(ledger, outbox, clock):
+    """The web app refuses `order.accepted`; its sender repeats the order once a day (core 12)."""
+    ledger.open(an_order())
+    turn(ledger, "R1", FINISHED)
+    clock.advance(5)
+    became = []
+    for _ in range(5):
+        for delivery in outbox.take("task", 10, 30.0, 0.0):
+            became += outbox.later(delivery)
+        clock.advance(86400)
+        ledger.open(an_order())
+    assert "undeliverable" in became
+    letters = ledger.scripts.key("relograde", "letters", "outcome_undeliverable")
+    assert "R1|1" in ledger.scripts.client.zrange(letters, 0, -1)
+
+
 def test_people_see_orders_and_letters(ledger, outbox, clock, views):
     """`show`, `list` and the letters of the contract."""
     ended(ledger)

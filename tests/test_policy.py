@@ -849,6 +849,17 @@ def test_a_404_does_not_end_the_reads_of_a_cancelled_order(line, due):
     assert decide(order, NotFound(), READ, now=NOW + 900).order.due_at == due
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [Pending(lines=(OPEN_LINE,)), Confirmed(lines=(OPEN_LINE,))],
+    ids=["pending", "partly"],
+)
+def test_an_odd_answer_does_not_end_the_reads_of_a_cancelled_order(answer):
+    """Lines that finish later are still told (core 15)."""
+    order = decide(ASKED, Cancelled(lines=(DONE, OPEN_LINE)), READ).order
+    assert decide(order, answer, READ, now=NOW + 900).order.due_at == NOW + DAY
+
+
 def test_an_earlier_creation_moves_the_deadline_and_a_later_one_does_not():
     """An earlier `dateCreated` moves the deadline by as much (6)."""
     order = ASKED
@@ -993,6 +1004,16 @@ def test_what_one_order_is_blocked_for_while_others_pass_is_its_own(cause, reaso
     assert second.order.due_at > NOW + 9
     third = decide(sent(second.order), Blocked(cause), now=NOW + 20, passed_at=NOW + 15)
     assert (third.order.state, third.order.reason, third.signal) == ("dead", reason, None)
+
+
+def test_a_settled_created_resolves_the_attempts_of_a_dead_order():
+    """The supplier has just said that nothing happened: a withdraw is possible again (core 17)."""
+    letter = {"reason": "outcome_unknown", "letter": "outcome_unknown", "letter_at": NOW}
+    dead = replace(sent(relograde()), state="dead", **letter)
+    early = decide(dead, CREATED, READ, now=NOW + 10, at=NOW + 10)
+    assert early.order.unresolved
+    late = decide(dead, CREATED, READ, now=NOW + 90, at=NOW + 90)
+    assert (late.order.state, late.order.unresolved) == ("dead", False)
 
 
 def test_a_rate_limit_is_never_an_orders_own():

@@ -204,7 +204,7 @@ class Ledger:
         return {
             "id": order_id,
             "claim": claim,
-            "look_every": LOOK_EVERY if limits.accounts else None,
+            "look_every": LOOK_EVERY if limits.may_look else None,
             "hosts": self.policies[supplier].rules.hosts,
             **limits.spending(),
         }

@@ -55,6 +55,11 @@ class LaneLimits:
     """One page of the supplier's list may answer for several pending orders."""
 
     @property
+    def may_look(self) -> bool:
+        """True when orders may wait for a look; with one call a minute only looks would be made."""
+        return self.accounts and self.calls_per_minute != 1
+
+    @property
     def lease(self) -> float:
         """Seconds after which the maker of a call counts as dead."""
         return self.call_budget + LEASE_MARGIN

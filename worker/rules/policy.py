@@ -134,7 +134,8 @@ class Policy:
     def _on_pending(self, order: Order, answer: say.Pending, turn: Turn) -> Step:
         seen = records.with_facts(order, answer, self.rules.confirm_within)
         if order.state in ENDED:
-            return steps.updated_if_changed(order, replace(seen, due_at=None))
+            due_at = followup_at(seen, turn.now)
+            return steps.updated_if_changed(order, replace(seen, due_at=due_at))
         seen = records.answered(records.resolved(seen))
         if seen.pending_since is None:
             seen = replace(seen, pending_since=turn.now)
@@ -171,8 +172,7 @@ class Policy:
     def _on_created(self, order: Order, answer: say.Created, turn: Turn) -> Step:
         seen = records.with_facts(order, answer, self.rules.confirm_within)
         if order.state not in OPEN:
-            due_at = followup_at(order, turn.now)
-            return Step(order=replace(seen, due_at=due_at), event="read_created")
+            return self._created_after_end(seen, turn)
         seen = records.answered(seen)
         if order.state == "pending":
             return self._created_while_pending(seen, turn)
@@ -180,6 +180,13 @@ class Policy:
             due_at = self.times.after_settle(order)
             return Step(order=replace(seen, due_at=due_at), event="read_created_early")
         return self._not_confirmed(seen, turn.now)
+
+    def _created_after_end(self, order: Order, turn: Turn) -> Step:
+        """A settled read of a dead order shows that no attempt of it took effect."""
+        if order.state == "dead" and turn.call.at > self.times.settled_at(order):
+            order = records.resolved(order)
+        due_at = followup_at(order, turn.now)
+        return Step(order=replace(order, due_at=due_at), event="read_created")
 
     def _created_while_pending(self, order: Order, turn: Turn) -> Step:
         """A contradiction that permits nothing: the order is read again, never confirmed."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from schemas.order import OPEN, Order
 from worker.rules import records
 from worker.rules.answers import Cancelled
-from worker.rules.times import cancelled_recheck_at
+from worker.rules.times import cancelled_recheck_at, followup_at
 from worker.rules.words import DAY, INCOMPLETE_RECHECK, Step, Tell
 
 
@@ -95,7 +95,7 @@ def cancelled_after_proof(order: Order, seen: Order) -> Step:
 def incomplete(order: Order, seen: Order, now: float) -> Step:
     """Finished, but some line has nothing to deliver: one more read, then a dead letter."""
     if order.state not in OPEN:
-        return updated_if_changed(order, replace(seen, due_at=None))
+        return updated_if_changed(order, replace(seen, due_at=followup_at(seen, now)))
     waiting = replace(
         records.resolved(seen),
         state="pending",

@@ -57,8 +57,12 @@ local function retell(channels, id, sequence)
   for _, channel in ipairs(channels) do
     local member = id .. '|' .. sequence
     local was_taken = redis.call('ZADD', key('outbox', channel), ts(now), member) == 1
-    redis.call('HDEL', name, sequence .. ':' .. channel)
-    redis.call('HSET', name, sequence .. ':since', ts(now))
+    -- An outcome that is still on its way keeps its age and its tries: else a sender's daily repeat
+    -- would keep it from ever being given up, and those behind it from going.
+    if was_taken then
+      redis.call('HDEL', name, sequence .. ':' .. channel)
+      redis.call('HSET', name, sequence .. ':since', ts(now))
+    end
     if was_taken and channel == 'task' then redis.call('HSET', name, sequence .. ':sent', 1) end
   end
 end
