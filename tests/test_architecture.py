@@ -301,6 +301,7 @@ def test_every_key_has_its_sentence():
     ]
     assert in_lua | _names_in_python() == set(keys.NAMES)
     assert in_lua == set(keys.NAMES), "every key is written by a script"
+    assert len(keys.NAMES) == len(keys.SENTENCES), "no key is named twice"
     for name, sentence in keys.NAMES.items():
         assert re.match(rf"{name}\b.*: .*\.$", sentence), name
 

@@ -576,3 +576,12 @@ def test_people_see_orders_and_letters(ledger, outbox, clock, views):
     assert (letter["amount"], letter["currency"]) == ("9.50", "EUR")
     assert views.stats()["states"]["accepted"] == 1
     assert members(ledger, "relograde", "letters", "insufficient_balance") == {"dead": START + 1}
+
+
+def test_a_letter_whose_order_is_gone_is_not_listed(ledger, client, views):
+    """An order may be forgotten between the read of the index and that of its record."""
+    ledger.open(an_order("dead"))
+    turn(ledger, "dead", Rejected("insufficient_balance", "no money"))
+    assert [letter["key"] for letter in views.letters()] == ["relograde/dead"]
+    client.delete(ledger.scripts.key("relograde", "order", "dead"))
+    assert views.letters() == []

@@ -1,5 +1,6 @@
-"""An order's way through the ledger: open, claim, permit, write. `worker.rules` decides what is
-written.
+"""An order's way through the ledger: open, claim, permit, write.
+
+`worker.rules` decides what is written.
 """
 
 import secrets

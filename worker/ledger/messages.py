@@ -32,7 +32,7 @@ class Messages:
         acknowledge the message.
         """
         whole = json.dumps([reason, identity or body], sort_keys=True, default=str)
-        answer = self.scripts.run(
+        reply = self.scripts.run(
             "message_refuse",
             ROOM,
             digest=hashlib.sha256(whole.encode()).hexdigest(),
@@ -46,7 +46,7 @@ class Messages:
             names="order_id" in named,
             channels=self.channels,
         )
-        return f"message/{answer['number']}"
+        return f"message/{reply['number']}"
 
     def load(self, number: str) -> dict[str, str]:
         """The letter's fields, empty when there is none."""
@@ -57,10 +57,10 @@ class Messages:
 
     def close(self, number: str, note: str) -> bool:
         """Closes a letter that a person has dealt with: the body goes. False when none is open."""
-        answer = self.scripts.run(
+        reply = self.scripts.run(
             "message_close", ROOM, id=number, note=note, forget_after=self.retention
         )
-        return bool(answer["result"] == "closed")
+        return bool(reply["result"] == "closed")
 
 
 def _text(value: str) -> str:

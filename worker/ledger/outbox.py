@@ -66,7 +66,7 @@ class Outbox:
         """
         taken = []
         for room in self.rooms:
-            answer = self.scripts.run(
+            reply = self.scripts.run(
                 "outbox_take",
                 room,
                 channel=channel,
@@ -75,7 +75,7 @@ class Outbox:
                 min_age=min_age,
                 first_only=first_only,
             )
-            taken += [_delivery(room, channel, entry) for entry in answer["taken"] or []]
+            taken += [_delivery(room, channel, entry) for entry in reply["taken"] or []]
         return taken
 
     def later(self, *deliveries: Delivery) -> list[str]:
@@ -104,7 +104,7 @@ class Outbox:
 
     def close(self, room: str, order_id: str, sequence: int, *, requeue: bool) -> bool:
         """A person's word on an undeliverable one; False when it is not."""
-        answer = self.scripts.run(
+        reply = self.scripts.run(
             "outbox_close",
             room,
             id=order_id,
@@ -112,7 +112,7 @@ class Outbox:
             requeue=requeue,
             channels=list(self.channels),
         )
-        return bool(answer["result"] == "closed")
+        return bool(reply["result"] == "closed")
 
     def _settle(
         self,
@@ -123,7 +123,7 @@ class Outbox:
         delivered: bool = False,
         sent: bool = False,
     ) -> list[str]:
-        answer = self.scripts.run(
+        reply = self.scripts.run(
             "outbox_settle",
             room,
             channel=channel,
@@ -132,7 +132,7 @@ class Outbox:
             sent=sent,
             give_up=GIVE_UP,
         )
-        return list(answer["became"])
+        return list(reply["became"])
 
 
 def _delivery(room: str, channel: str, entry: dict[str, Any]) -> Delivery:
@@ -194,5 +194,5 @@ def _lines(kept: str | None) -> dict[str, Any]:
 
 
 def _line(line: dict[str, Any]) -> dict[str, Any]:
-    """A line as it is told: `sealed` only where there is something sealed."""
+    """A line as the outcome shows it: `sealed` only where there is something sealed."""
     return {name: value for name, value in line.items() if name != "sealed" or value}

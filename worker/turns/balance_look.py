@@ -1,8 +1,9 @@
-"""Asks GET account for one lane: to test a held key, for orders that wait for money, and to requeue
-letters of insufficient balance.
+"""Asks GET account for one lane.
 
-Every worker has one thread for each such lane, so that a look of half a minute delays nothing else.
-The ledger says whether a look is wanted and permitted: at most one a minute, whoever asks.
+A look tests a held key, finds money for the orders that wait for it, and requeues letters of
+insufficient balance. Every worker has one thread for each such lane, so that a look of half a
+minute delays nothing else. The ledger says whether a look is wanted and permitted: at most one a
+minute for all workers together.
 """
 
 import logging
@@ -59,17 +60,17 @@ class BalanceLook:
         )
         if isinstance(asked, str):
             return TICK
-        told = isinstance(asked.answer, dict)
-        # The wants are read before the look is settled: an order that is confirmed in between is
-        # then subtracted twice, and not forgotten.
-        letters = self.money.letters(self.lane) if self.requeues and told else []
+        answered = isinstance(asked.answer, dict)
+        # Letters and waiting orders are read before the call is settled: the cost of an order that
+        # is confirmed in between is then subtracted twice, not forgotten.
+        letters = self.money.letters(self.lane) if self.requeues and answered else []
         waiting = list(self.money.waiting(self.lane)) if letters else []
         look = self.lane_calls.settle_look(asked.call, asked.answer, asked.sent_at)
         requeued = self._requeue(payable(letters, waiting, look.funds))
         fields = {
             "supplier": self.lane.supplier,
             "account": self.lane.account,
-            "answer": "balances" if told else type(asked.answer).__name__,
+            "answer": "balances" if answered else type(asked.answer).__name__,
             "lane": look.lane,
             "requeued": requeued or None,
         }
@@ -90,7 +91,7 @@ class BalanceLook:
 
     def _requeue(self, order_ids: list[str]) -> int:
         changes = [
-            self.ledger.change(self.lane.supplier, one, interventions.requeue_on_funds)
-            for one in order_ids
+            self.ledger.change(self.lane.supplier, order_id, interventions.requeue_on_funds)
+            for order_id in order_ids
         ]
         return sum(change is not None for change in changes)
