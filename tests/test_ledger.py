@@ -109,6 +109,17 @@ def test_another_reference_or_account_is_a_conflict(ledger, changed):
     )
 
 
+@pytest.mark.parametrize("kept", ["ABCDEF" * 4, "AbCdEf" * 4])
+def test_an_order_that_an_older_version_kept_in_another_spelling_is_known(ledger, kept):
+    """Its keys stay as they are; a note leads from the canonical id to them."""
+    ledger.open(an_order(kept, "logitrail"))
+    ledger.open(an_order("0" * 24, "logitrail"))
+    assert ledger.learn_spellings("logitrail") == 1
+    assert ledger.learn_spellings("logitrail") == 0
+    assert ledger.known_id("logitrail", kept.lower()) == kept
+    assert ledger.known_id("logitrail", "0" * 24) == "0" * 24
+
+
 def test_a_withdraw_before_its_confirm_is_remembered(ledger):
     """The mark of a withdraw makes a confirm that arrives later end as withdrawn."""
     assert ledger.mark_withdrawn("relograde", "R1")

@@ -229,3 +229,12 @@ def test_a_newer_view_replaces_what_it_contradicts():
         Knot(NOW - 3000, -100),
         *listing.knots[2:],
     )
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_page_of_one_date_says_nothing_of_the_direction(newest_first):
+    """What an earlier page showed of it stays known."""
+    dates = sorted((NOW - n * 10.0 for n in range(10)), reverse=newest_first)
+    listing = Listing().learn(1, dates, 5, NOW)
+    assert listing.newest_first is newest_first
+    assert listing.learn(1, [NOW] * 10, 5, NOW + 1).newest_first is newest_first
