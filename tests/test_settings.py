@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from worker import settings as settings_module
-from worker.settings import VARIABLES, SettingsError, load
+from worker.settings import VARIABLES, SettingsError, load, unsafe
 
 ROOT = Path(__file__).parents[1]
 NAMES = [variable.name for variable in VARIABLES]
@@ -55,6 +55,7 @@ CONTRACT = {
     "OUTCOME_URL": None,
     "OUTCOME_SECRET": None,
     "VOUCHER_PUBLIC_KEY": None,
+    "COUNTERSIGN_UNSAFE": (),
     "FLOWER_BASIC_AUTH": None,
 }
 
@@ -193,6 +194,81 @@ def test_a_malformed_outcome_secret_stops_the_start(environment, secret):
 def test_a_missing_or_unknown_variable_stops_the_start_by_its_name(environment, variables, named):
     """A typing error cannot silently mean a default."""
     assert refusal(environment, **variables).startswith(f"{named}: ")
+
+
+UNSAFE = [
+    ("RELOGRADE_SETTLE_SECONDS", "29.9"),
+    ("LOGITRAIL_SETTLE_SECONDS", "0"),
+    ("RELOGRADE_CONFIRM_WITHIN_SECONDS", "864000"),
+    ("RELOGRADE_DEADLINE_MARGIN_SECONDS", "86400"),
+    ("RELOGRADE_PENDING_LIMIT_SECONDS", "0"),
+    ("RELOGRADE_PENDING_LIMIT_SECONDS", "15"),
+    ("LOGITRAIL_GIVE_UP_SECONDS", "0"),
+    ("LOGITRAIL_GIVE_UP_SECONDS", "60"),
+    ("RETRY_SECONDS", "2,0.001"),
+    ("LOGITRAIL_URLS", "https://a.example,https://b.example,https://a.example/"),
+    ("RETENTION_DAYS", "0.5"),
+    ("RELOGRADE_READ_TIMEOUT", "1000"),
+    ("RELOGRADE_CONNECT_TIMEOUT", "121"),
+    ("LOGITRAIL_READ_TIMEOUT", "1000"),
+    ("LOGITRAIL_CONNECT_TIMEOUT", "1000"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), UNSAFE)
+def test_an_unsafe_value_stops_the_start_unless_it_is_named(environment, name, value):
+    """With the remedy; other variables that are named excuse nothing (core 20)."""
+    others = ",".join({other for other, _ in UNSAFE} - {name})
+    line = refusal(environment, **{name: value, "COUNTERSIGN_UNSAFE": others})
+    assert line.startswith(f"{name}: ")
+    assert line.endswith(", or name it in COUNTERSIGN_UNSAFE")
+    environment.setenv("COUNTERSIGN_UNSAFE", f"{name}, FLOWER_BASIC_AUTH")
+    [found] = unsafe(load())
+    assert found.variable == name
+    assert found.remedy
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"])
+@pytest.mark.parametrize("name", ["RELOGRADE_URL", "LOGITRAIL_URLS"])
+def test_a_trial_on_this_machine_starts_with_any_times(environment, name, url):
+    """Its supplier is a stand-in: no order is real. `doctor` still reports them."""
+    environment.setenv(name, url)
+    environment.setenv("RETRY_SECONDS", "0.3")
+    environment.setenv("RELOGRADE_SETTLE_SECONDS", "1")
+    assert [found.variable for found in unsafe(load())] == [
+        "RELOGRADE_SETTLE_SECONDS",
+        "RETRY_SECONDS",
+    ]
+
+
+def test_the_defaults_are_safe(environment):
+    """Nobody has to know the rules who changes nothing."""
+    assert list(unsafe(load())) == []
+
+
+def test_only_settings_can_be_named_as_unsafe(environment):
+    """A typing error there would stop the next start for another reason."""
+    line = refusal(environment, COUNTERSIGN_UNSAFE="RETRY_SECOND")
+    assert line.startswith("COUNTERSIGN_UNSAFE: ")
+    assert "RETRY_SECOND" in line
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"RELOGRADE_API_KEY_A": "same-key", "RELOGRADE_API_KEY_B": "same-key"},
+        {
+            "RELOGRADE_API_KEY": "same-key",
+            "RELOGRADE_API_KEY_A": "other",
+            "RELOGRADE_API_KEY_B": "same-key",
+        },
+    ],
+)
+def test_one_key_under_two_names_stops_the_start(environment, keys):
+    """The supplier counts by key: each name would have a budget of its own (core 9)."""
+    line = refusal(environment, RELOGRADE_ACCOUNTS="a,b", **keys)
+    assert line.startswith("RELOGRADE_API_KEY_B: ")
+    assert "same-key" not in line
 
 
 def test_what_is_not_ours_is_left_alone(environment):

@@ -9,10 +9,10 @@ import base64
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import redis.connection
@@ -24,6 +24,13 @@ from worker.suppliers.sealing import Sealer
 
 PREFIXES = ("RELOGRADE_", "LOGITRAIL_", "OUTCOME_", "COUNTERSIGN_")
 ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}")
+CONFIRM_HOLDS = 30.0
+"""Seconds for which a supplier may hold a confirm (Relograde's documentation)."""
+CONFIRM_WITHIN = 86400.0
+"""Seconds from creation after which Relograde takes no confirm (its documentation)."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LONGEST_TIMEOUT = 120.0
+"""Seconds; a call that hangs keeps its order and a thread for that long."""
 
 
 class SettingsError(Exception):
@@ -143,6 +150,9 @@ class Settings:
     )
     voucher_public_key: str = _setting(
         "text", "", "X25519 key (base64 or hex): vouchers are sealed to it; empty: dropped"
+    )
+    countersign_unsafe: tuple[str, ...] = _setting(
+        "variables", "", "variables whose values may be unsafe, comma separated"
     )
     flower_basic_auth: str = _setting("secret", "", "user:password of Flower; empty: loopback only")
     relograde_keys: Mapping[str | None, str]
@@ -272,6 +282,14 @@ def _names(value: str) -> tuple[str, ...]:
     return names
 
 
+def _variables(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    for name in names:
+        if name not in _BY_NAME:
+            raise ValueError(f"needs names of settings, and {name[:100]!r} is none")
+    return names
+
+
 def _prefix(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value):
         raise ValueError("needs 1 to 64 of A-Z a-z 0-9 _ . -")
@@ -296,6 +314,7 @@ _READ: dict[str, Callable[[str], Any]] = {
     "count": _count,
     "names": _names,
     "prefix": _prefix,
+    "variables": _variables,
     "switch": _switch,
 }
 
@@ -362,6 +381,9 @@ def _check(settings: Settings) -> None:
         _check_calls(supplier.upper(), calls)
     if settings.countersign_concurrency < 5:
         raise SettingsError("COUNTERSIGN_CONCURRENCY: must be 5 or more")
+    _check_keys(settings.relograde_keys)
+    if not _is_trial(settings):
+        _refuse_unsafe(settings)
 
 
 def _check_calls(prefix: str, calls: CallSettings) -> None:
@@ -371,6 +393,98 @@ def _check_calls(prefix: str, calls: CallSettings) -> None:
         raise SettingsError(f"{prefix}_CONNECT_TIMEOUT: must be above 0")
     if calls.read_timeout <= 0:
         raise SettingsError(f"{prefix}_READ_TIMEOUT: must be above 0")
+
+
+# The supplier counts calls by key: under two names each would have a budget of its own.
+def _check_keys(keys: Mapping[str | None, str]) -> None:
+    owners: dict[str, str | None] = {}
+    for account, key in keys.items():
+        if key in owners:
+            name = f"RELOGRADE_API_KEY_{str(account).upper()}"
+            raise SettingsError(f"{name}: is the key of another account too")
+        if key:
+            owners[key] = account
+
+
+def _is_trial(settings: Settings) -> bool:
+    """True when a supplier is a stand-in on this machine."""
+    urls = (settings.relograde_url, *settings.logitrail_urls)
+    return any(urlsplit(url).hostname in LOOPBACK for url in urls)
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    for name, problem, remedy in unsafe(settings):
+        if name not in settings.countersign_unsafe:
+            raise SettingsError(f"{name}: {problem}; {remedy}, or name it in COUNTERSIGN_UNSAFE")
+
+
+class Unsafe(NamedTuple):
+    """A value that would lose orders or confirm twice."""
+
+    variable: str
+    problem: str
+    remedy: str
+
+
+def unsafe(settings: Settings) -> Iterator[Unsafe]:
+    """Every value that would lose orders or confirm twice."""
+    rows = (*_limits(settings), *_ends(settings), *_timeouts(settings))
+    yield from (row for wrong, row in rows if wrong)
+
+
+def _limits(settings: Settings) -> Iterator[tuple[bool, Unsafe]]:
+    within = settings.relograde_confirm_within_seconds
+    hold = "is below the 30 s that a supplier may hold a confirm"
+    yield (
+        settings.relograde_settle_seconds < CONFIRM_HOLDS,
+        Unsafe("RELOGRADE_SETTLE_SECONDS", hold, "set 40"),
+    )
+    yield (
+        settings.logitrail_settle_seconds < CONFIRM_HOLDS,
+        Unsafe("LOGITRAIL_SETTLE_SECONDS", hold, "set 60"),
+    )
+    longer = "is longer than the supplier's 24 hours"
+    yield (
+        within > CONFIRM_WITHIN,
+        Unsafe("RELOGRADE_CONFIRM_WITHIN_SECONDS", longer, "set 86400"),
+    )
+    late = "leaves no time: every order would be too late on arrival"
+    yield (
+        settings.relograde_deadline_margin_seconds >= within,
+        Unsafe("RELOGRADE_DEADLINE_MARGIN_SECONDS", late, "set 30"),
+    )
+
+
+def _ends(settings: Settings) -> Iterator[tuple[bool, Unsafe]]:
+    unread = "ends a pending order before its first re-check"
+    yield (
+        settings.relograde_pending_limit_seconds <= settings.relograde_recheck_seconds[0],
+        Unsafe("RELOGRADE_PENDING_LIMIT_SECONDS", unread, "set 604800"),
+    )
+    unasked = "gives an order up before its lost answer can be asked about"
+    yield (
+        settings.logitrail_give_up_seconds <= settings.logitrail_settle_seconds,
+        Unsafe("LOGITRAIL_GIVE_UP_SECONDS", unasked, "set 259200"),
+    )
+    yield (
+        min(settings.retry_seconds) < 1,
+        Unsafe("RETRY_SECONDS", "retries an order within a second", "set 1 or more"),
+    )
+    yield (
+        len(set(settings.logitrail_urls)) < len(settings.logitrail_urls),
+        Unsafe("LOGITRAIL_URLS", "names one host twice", "name each once"),
+    )
+    forgets = "forgets an order while its message may be repeated"
+    yield settings.retention_days < 1, Unsafe("RETENTION_DAYS", forgets, "set 1 or more")
+
+
+def _timeouts(settings: Settings) -> Iterator[tuple[bool, Unsafe]]:
+    longest = f"is longer than {LONGEST_TIMEOUT:.0f} s"
+    for supplier, calls in settings.calls.items():
+        timeouts = {"CONNECT": calls.connect_timeout, "READ": calls.read_timeout}
+        for phase, seconds in timeouts.items():
+            name = f"{supplier.upper()}_{phase}_TIMEOUT"
+            yield seconds > LONGEST_TIMEOUT, Unsafe(name, longest, "set 60 or less")
 
 
 # A key that is refused only when it is used would be found out by the first order.

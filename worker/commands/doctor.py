@@ -11,15 +11,12 @@ import redis
 from worker.commands.output import command, document, json_option
 from worker.servers import connect
 from worker.service import Service
-from worker.settings import Settings
+from worker.settings import CONFIRM_HOLDS, LOOPBACK, Settings, unsafe
 from worker.web_app.teller import SYNC_AGE
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FOLLOW_CLOSELY = (
     "set min-replicas-to-write 1 and min-replicas-max-lag 2 on every server of the group"
 )
-CONFIRM_HOLDS = 30.0
-"""Seconds for which Relograde may hold a confirm (its documentation)."""
 
 
 @click.command()
@@ -59,6 +56,8 @@ def settings_problems(settings: Settings) -> Iterator[tuple[str, str]]:
     for _ in filter(_is_clear, settings.logitrail_urls):
         yield "LOGITRAIL_URLS sends credentials in clear", "use https"
     yield from relograde_problems(settings)
+    for name, problem, remedy in unsafe(settings):
+        yield f"{name} {problem}", remedy
     if not settings.channels:
         yield "the web app is told nothing", "set OUTCOME_TASK or OUTCOME_URL"
     if _is_clear(settings.outcome_url):
