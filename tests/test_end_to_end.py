@@ -104,6 +104,11 @@ class Ledger:
     def order(self, supplier: str, order_id: str) -> dict[str, str]:
         return dict(self.client.hgetall(f"countersign:{{{supplier}}}:order:{order_id}"))
 
+    def events(self, order_id: str) -> list[str]:
+        """The events of a Relograde order's timeline."""
+        timeline = self.client.lrange(f"countersign:{{relograde}}:timeline:{order_id}", 0, -1)
+        return [json.loads(entry)["event"] for entry in timeline]
+
     def end(self, supplier: str, order_id: str) -> str:
         """`confirmed`, `cancelled`, `dead reason`, …; empty while it is open."""
         order = self.order(supplier, order_id)
@@ -579,9 +584,7 @@ def calls(sandbox: Sandbox, orders: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def test_pages_answer_for_pending_orders(sandbox: Sandbox, fleet: Fleet, ledger: Ledger) -> None:
-    """A few pages stand for many reads; some reads bear them out; the books agree; no secret is
-    anywhere.
-    """
+    """Pages stand for more looks than they cost; some reads bear them out; the books agree."""
     sandbox.settings({"relograde": {"defaults": {**QUICK, "finish_after": 5.0}}})
     fleet.environment["RELOGRADE_CALLS_PER_MINUTE"] = "600"
     fleet.start(2)
@@ -594,7 +597,11 @@ def test_pages_answer_for_pending_orders(sandbox: Sandbox, fleet: Fleet, ledger:
     nothing_secret(fleet, ledger)
     booked = calls(sandbox, orders)
     assert booked["list"] >= 2
-    assert 3 <= booked["find"] + booked["list"] < len(orders), booked
+    assert booked["find"] >= 1
+    # How many looks there are depends on how fast this machine is; the first answers the confirm.
+    events = [event for order in orders for event in ledger.events(order["order_id"])]
+    looks = sum(event in ("pending", "confirmed") for event in events) - len(orders)
+    assert booked["find"] + booked["list"] < looks, booked
     [lane] = [row for row in fleet.command("lanes", "show") if row["lane"] == "relograde"]
     assert lane["pages"] == "on"
 
