@@ -4,7 +4,7 @@ The facts are in `docs/suppliers.md`, section 2. The Order JSON is the web app's
 passes through whole, with its unknown fields. Unknown fields from the supplier are dropped.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
@@ -203,10 +203,27 @@ class EventSchema(SupplierSchema):
             raise ValidationError("an order event without its order", "payload")
 
 
-def load_events(payload: Any) -> list[dict[str, Any]]:
-    """One event or a list of up to 100, always as a list; raises `ValidationError`."""
-    many = isinstance(payload, list)
-    if many and len(payload) > EVENTS_MAX:
+class OddEvent(NamedTuple):
+    """An event that does not fit, as it came, and why."""
+
+    event: Any
+    error: ValidationError
+
+
+def load_events(payload: Any) -> tuple[list[dict[str, Any]], list[OddEvent]]:
+    """One event or a list of up to 100: those that fit, and those that do not.
+
+    Raises `ValidationError` for what is neither, and for one event alone that does not fit.
+    """
+    schema = EventSchema()
+    if not isinstance(payload, list):
+        return [schema.load(payload)], []
+    if len(payload) > EVENTS_MAX:
         raise ValidationError("more than 100 events")
-    loaded = EventSchema(many=many).load(payload)
-    return loaded if many else [loaded]
+    fitting, odd = [], []
+    for number, event in enumerate(payload):
+        try:
+            fitting.append(schema.load(event))
+        except ValidationError as error:
+            odd.append(OddEvent(event, ValidationError({str(number): error.messages})))
+    return fitting, odd

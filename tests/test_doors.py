@@ -661,14 +661,25 @@ def test_a_webhook_twice_is_told_once(shop):
     assert types(shop.told()) == ["order.accepted", "order.confirmed"]
 
 
-def test_a_malformed_event_does_not_spoil_the_good_ones_beside_it(shop):
-    """Their proof counts; the message is kept as a letter."""
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"event_type": "order.shipped"},
+        {"event_type": None},
+        {"event_type": "order.shipped", "payload": {"order": {"id": 5}}},
+        "text",
+        None,
+    ],
+)
+def test_a_malformed_event_does_not_spoil_the_good_ones_beside_it(shop, odd):
+    """Their proof counts; the odd one alone is kept as a letter (core 10)."""
     shop.confirm(supplier="logitrail")
-    result = shop.send(
-        "webhooks.logitrail", payload=[event(**TRACKED), {"event_type": "order.shipped"}]
-    )
-    assert result == "invalid_message"
-    assert len(shop.views.letters("invalid_message")) == 1
+    payload = [odd, event(**TRACKED)]
+    assert shop.send("webhooks.logitrail", payload=payload) == "invalid_message"
+    assert shop.order("logitrail", HEX).state == "confirmed"
+    [letter] = shop.views.letters("invalid_message")
+    assert letter["detail"].startswith("payload.0")
+    assert shop.letters.show("message/1")["body"]["kwargs"] == {"payload": [odd]}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import base64
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
@@ -18,6 +18,7 @@ from schemas.logitrail import (
     ORDER_SHIPPED,
     ConfirmationSchema,
     ErrorSchema,
+    OddEvent,
     load_events,
 )
 from worker.rules.answers import Answer, Blocked, Cancelled, Confirmed, NotFound, Rejected, Unknown
@@ -145,14 +146,23 @@ def _refusal(status: int, code: str, detail: str) -> Answer:
     return Rejected("unrecognised_answer", detail, certain=False)
 
 
-def events(payload: Any) -> list[tuple[str, Answer | None]]:
-    """What each order event of a webhook proves, oldest first; None when it proves nothing.
+class Webhook(NamedTuple):
+    """The order events of one webhook."""
 
-    Raises `ValidationError` when the webhook is malformed.
+    proofs: list[tuple[str, Answer | None]]
+    """Order id and what the event proves, oldest first; None when it proves nothing."""
+    odd: list[OddEvent]
+
+
+def webhook(payload: Any) -> Webhook:
+    """What each order event of a webhook proves, and the events that do not fit.
+
+    Raises `ValidationError` when the whole is malformed.
     """
-    known = [event for event in load_events(payload) if event["event_type"] in ORDER_EVENTS]
+    events, odd = load_events(payload)
+    known = [event for event in events if event["event_type"] in ORDER_EVENTS]
     known.sort(key=lambda event: event.get("ts") or datetime.min.replace(tzinfo=UTC))
-    return [(event["payload"]["order"]["id"], _proof(event)) for event in known]
+    return Webhook([(event["payload"]["order"]["id"], _proof(event)) for event in known], odd)
 
 
 def _proof(event: dict[str, Any]) -> Answer | None:

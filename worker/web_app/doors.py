@@ -188,12 +188,16 @@ class Doors:
 
     def _logitrail(self, data: dict[str, Any]) -> str:
         try:
-            events = logitrail.events(data["payload"])
+            proofs, odd = logitrail.webhook(data["payload"])
         except ValidationError as error:
             raise Refused("invalid_message", _payload_error(error)) from None
-        for order_id, answer in events:
+        for order_id, answer in proofs:
             self._proof(self.ledger.known_id("logitrail", order_id), answer)
-        if events:
+        if odd:
+            refusal = Refused("invalid_message", _payload_error(odd[0].error))
+            only = {"payload": [one.event for one in odd]}
+            return self.refuse(refusal, "webhooks.logitrail", (), only)
+        if proofs:
             return "taken"
         return "ignored"
 
