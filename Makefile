@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage simulate mutants chaos bench run lint types lock clean
+.PHONY: help setup demo test coverage simulate mutants explore chaos bench run lint types lock clean
 
 VENV ?= .venv
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -89,6 +89,9 @@ simulate: setup ## seeded runs on a virtual clock (RUNS=n SEED=n JOBS=n)
 
 mutants: setup ## plants faults, one at a time: the simulation must see each
 	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS) --runs 300
+
+explore: setup ## the real scripts over all interleavings of small worlds (FAULTS=1: plants faults)
+	@$(RUN) $(BIN)/python -m tests.explorer --seconds 300 --jobs $(JOBS) $(if $(FAULTS),--faults)
 
 chaos: setup ## kills, freezes and cuts processes (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)

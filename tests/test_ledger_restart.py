@@ -231,6 +231,17 @@ def test_a_permit_from_before_the_restart_is_refused(ledger, disk, clock):
     assert ledger.permit(ledger.claim("relograde", "R1"), Call(kind=READ)).result == "permitted"
 
 
+def test_a_permit_of_what_another_has_made_suspect_is_refused(ledger, disk, clock):
+    ledger.open(an_order())
+    claim = ledger.claim("relograde", an_order().order_id)
+    disk.sync()
+    disk.crash()
+    # Another worker's look makes the order suspect; the claim from before decides without that.
+    assert ledger.claim("relograde", an_order().order_id).result == "busy"
+    assert ledger.permit(claim, Call(kind=CONFIRM)).result == "restarted"
+    assert ledger.load("relograde", an_order().order_id).order.attempts == 0
+
+
 def test_a_server_that_syncs_every_write_makes_no_suspects(ledger, disk):
     """It forgets nothing."""
     ledger.scripts.server.synced = True

@@ -1,6 +1,10 @@
-"""Breadth-first over the states of one world."""
+"""Over the states of one world: breadth-first and depth-first by turns, each state once.
+
+Breadth alone stays near the start in a world too large to be ended, depth alone in one corner.
+"""
 
 import hashlib
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -42,6 +46,7 @@ class Search:
         self.world = World(setup, sources)
         self.seconds, self.states = seconds, states
         self.found = Found(setup.name)
+        self._turn, self._random = 0, random.Random(1)
         self._came: list[tuple[int, str]] = []
         self._visited: set[bytes] = set()
         self._ahead: deque[tuple[int, int, State]] = deque()
@@ -58,8 +63,12 @@ class Search:
         return self.found
 
     def _expand(self) -> bool:
-        number, depth, state = self._ahead.popleft()
-        for words, go in self.world.moves(state):
+        self._turn += 1
+        take = self._ahead.popleft if self._turn % 2 else self._ahead.pop
+        number, depth, state = take()
+        moves = list(self.world.moves(state))
+        self._random.shuffle(moves)
+        for words, go in moves:
             self.found.transitions += 1
             try:
                 later = go()

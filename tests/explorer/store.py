@@ -171,11 +171,15 @@ class Store:
 
     def cmd_zrange(self, name: str, first: str, last: str) -> list[str]:
         ordered = self._ordered(name)
-        return [member for _, member in ordered[slice(*_bounds(int(first), int(last), len(ordered)))]]
+        return [
+            member for _, member in ordered[slice(*_bounds(int(first), int(last), len(ordered)))]
+        ]
 
     def cmd_zrevrange(self, name: str, first: str, last: str) -> list[str]:
         ordered = self._ordered(name)[::-1]
-        return [member for _, member in ordered[slice(*_bounds(int(first), int(last), len(ordered)))]]
+        return [
+            member for _, member in ordered[slice(*_bounds(int(first), int(last), len(ordered)))]
+        ]
 
     def cmd_zrangebyscore(self, name: str, low: str, high: str, *options: str) -> list[str]:
         found = self._between(name, low, high)

@@ -91,6 +91,8 @@ class World:
         limits = LaneLimits(setup.per_minute, setup.max_in_flight, CALL_BUDGET)
         self.cast = Cast(setup.supplier, self.policy, limits, self.order)
         self.reads = self.policy.rules.reads
+        self.tight = setup.per_minute < 50
+        self.unseen = UNSEEN if self.tight else (*UNSEEN, "calls:")
 
     def _rules(self) -> Rules:
         if self.setup.supplier == "relograde":
@@ -158,7 +160,26 @@ class World:
     def _run(self, state: State, number: int) -> State:
         actor = state.actors[number]
         later, reply = self._script(state, actor.request)
+        if actor.request.name == "order_permit" and reply["result"] == "permitted":
+            self._may_permit(state, actor)
         return self._heard(later, number, reply)
+
+    def _may_permit(self, state: State, actor: Actor) -> None:
+        """The rules for an intent, by the record from before it."""
+        record, lane = self.record(state, actor.order_id), state.db.get(f"{self.base}lane:-", {})
+        if lane.get("held") == "person":
+            raise Violation("a call is permitted while a person holds the lane")
+        if record.get("claim") != actor.token or float(record["lease_until"]) <= state.now:
+            raise Violation("a call is permitted without a lease")
+        if actor.request.arguments["kind"] == "confirm":
+            self._may_intend(state, record)
+
+    def _may_intend(self, state: State, record: dict[str, str]) -> None:
+        unsure = max(float(record.get("send_by", 0)), float(record.get("suspect_at", 0)))
+        if unsure and self.reads:
+            raise Violation("a confirm is permitted of what is unresolved")
+        if unsure and state.now <= unsure + self.policy.rules.settle:
+            raise Violation("a question is permitted before the settle time")
 
     def _heard(self, state: State, number: int, word: Any) -> State:
         actor = state.actors[number]
@@ -316,7 +337,12 @@ class World:
                    lambda order_id=order_id: self._begin(replace(
                        state, bells=tuple(b for b in state.bells if b != order_id)),
                        "step", order_id))  # fmt: skip
-        yield "dispatch", lambda: self._dispatch(state)
+        if self._something_waits(state):
+            yield "dispatch", lambda: self._dispatch(state)
+
+    def _something_waits(self, state: State) -> bool:
+        ready = any(name.startswith(f"{self.base}ready:") for name in state.db)
+        return ready or any(at <= state.now for at in self._members(state, "due:-").values())
 
     def _begin(self, state: State, act: str, order_id: str, spent: str = "") -> State:
         if spent:
@@ -375,7 +401,7 @@ class World:
     def _moments(self, state: State) -> Iterator[float]:
         for name, value in state.db.items():
             room = name[len(self.base) :].partition(":")[0]
-            if room in ("due", "leases", "reserved", "calls"):
+            if room in ("due", "leases", "reserved") or (room == "calls" and self.tight):
                 yield from value.values()
                 if room in ("leases", "calls"):
                     yield from (at + TICK for at in value.values())
@@ -412,11 +438,10 @@ class World:
         parts: list[Any] = [self._db(state.db), sorted(state.bells), state.supplier, state.flights]
         if state.budget["restart"]:
             parts.append(self._db(state.disk))
-        sent = [at for at in state.sent if at > state.now - 60.0] if self.setup.per_minute < 50 else ()
+        sent = [at for at in state.sent if at > state.now - 60.0] if self.tight else ()
         parts += [state.budget, sent, state.run]
-        parts += sorted((a.act, a.order_id, a.sent_at, a.request, _log(a)) for a in state.actors) \
-            if len(state.actors) < 2 else [sorted(map(repr, (
-                (a.act, a.order_id, a.sent_at, a.request, _log(a)) for a in state.actors)))]  # fmt: skip
+        acting = [(a.act, a.order_id, a.sent_at, a.request, _log(a)) for a in state.actors]
+        parts += sorted(map(repr, acting))
         return _relative(repr(parts), state.now)
 
     def _db(self, data: dict[str, Any]) -> list[Any]:
@@ -424,7 +449,7 @@ class World:
         return [
             (name[cut:], _shown(value))
             for name, value in sorted(data.items())
-            if not name[cut:].startswith(UNSEEN)
+            if not name[cut:].startswith(self.unseen)
         ]
 
     # --- the rules --------------------------------------------------------------------------------
@@ -435,6 +460,17 @@ class World:
             record = self.record(state, order_id)
             if record:
                 self._check_order(state, order_id, record)
+        self._in_flight(state)
+
+    def _in_flight(self, state: State) -> None:
+        records = [self.record(state, order_id) for order_id in self.setup.orders]
+        leases = sum(float(one.get("lease_until", 0)) > state.now for one in records)
+        if leases > self.setup.max_in_flight:
+            raise Violation(f"{leases} calls are in flight")
+        for kind in ("confirm", "ask", "recheck"):
+            for member in self._members(state, f"ready:-:{kind}"):
+                if self.record(state, member).get("kind") != kind:
+                    raise Violation(f"an order waits among {kind} that is of another kind")
 
     def _check_order(self, state: State, order_id: str, record: dict[str, str]) -> None:
         self._in_one_place(state, order_id, record)
@@ -471,10 +507,14 @@ class World:
                     raise Violation(f"the index of letters {reason} differs from the record")
         if letter and order_id not in self._members(state, f"letters:{letter}"):
             raise Violation("a letter stands in no index")
-        warned = order_id in self._members(state, "warned") or order_id in self._members(state, "deadlines")
+        warned = order_id in self._members(state, "warned") or order_id in self._members(
+            state, "deadlines"
+        )
         if self.reads and warned != (record["state"] in ("accepted", "submitted")):
             raise Violation("the index of deadlines differs from the record")
-        if (order_id in self._members(state, "expiring")) != (record["state"] in ENDED and not letter):
+        if (order_id in self._members(state, "expiring")) != (
+            record["state"] in ENDED and not letter
+        ):
             raise Violation("the index of what is forgotten differs from the record")
         told = f"{order_id}|{record.get('sequence', 0)}"
         if told not in self._members(state, "outbox:task"):
@@ -494,7 +534,12 @@ class World:
             if self.reads and "pending_since" not in record:
                 raise Violation(f"an order is dead and resolved that is {supplier}")
         attempt = any(actor.order_id == order_id and actor.sent_at for actor in state.actors)
-        if attempt and state.run == 1 and "send_by" not in record and word in ("accepted", "submitted"):
+        if (
+            attempt
+            and state.run == 1
+            and "send_by" not in record
+            and word in ("accepted", "submitted")
+        ):
             raise Violation("a confirm is under way that the record does not know")
         if flying and state.run == 1 and word == "accepted":
             raise Violation("an order is accepted again while a confirm may take effect")

@@ -163,7 +163,8 @@ class Ledger:
         if order is None:
             raise ValueError("only a claimed order can be permitted a call")
         arguments = self._permitting(order.supplier, order.order_id, claimed.claim)
-        arguments |= {"kind": call.kind, "host": call.host}
+        seen = order.suspect_at or 0
+        arguments |= {"kind": call.kind, "host": call.host, "suspect_at": seen}
         if call.kind == CONFIRM:
             times = self.policies[order.supplier].times
             arguments["last_safe"] = times.last_safe_moment(order)

@@ -3,7 +3,7 @@
 -- order. Only a confirm that needs no decision is permitted then: the order waits for one, in time,
 -- with nothing to be sent beside it.
 -- args: id, claim, kind, per_minute, window, way, last_safe, host, look_every, lease, unseen,
---   has_deadline, hosts
+--   has_deadline, hosts, suspect_at
 -- keys: calls, lane, order
 local order = get(args.id)
 local function is_claimed()
@@ -30,7 +30,14 @@ local lane_hash = hash(key('lane', lane))
 local probing = lane_hash.held ~= nil
 local confirm = args.kind == 'confirm'
 
+-- A restart may have made the order suspect behind the claim: the caller has decided without it.
+-- A worker of an older version does not say what it has seen.
+local function suspected_meanwhile()
+  return args.suspect_at and tonumber(order.suspect_at or 0) ~= args.suspect_at
+end
+
 local function confirm_refused()
+  if suspected_meanwhile() then return 'restarted' end
   if not may_confirm(order.state) then return 'stale' end
   if last_safe and now > last_safe then return 'late' end
   return nil
