@@ -25,8 +25,18 @@ DISK_LAG = 1.0
 """Seconds after which a write is on disk by itself."""
 UNSEEN = ("timeline:", "outcomes:", "outbox:", "expiring", "state:", "counter")
 """Keys that no script decides a call by: they tell no two states apart."""
-RESULT_ONLY = ("fence", "sequence", "accepted_at", "last_sent_at", "ended_at", "passed_at",
-               "found_at", "known", "picks", "turn")  # fmt: skip
+RESULT_ONLY = (
+    "fence",
+    "sequence",
+    "accepted_at",
+    "last_sent_at",
+    "ended_at",
+    "passed_at",
+    "found_at",
+    "known",
+    "picks",
+    "turn",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +106,26 @@ class World:
 
     def _rules(self) -> Rules:
         if self.setup.supplier == "relograde":
-            return Rules(reads=True, settle=60.0, confirm_within=self.setup.within, margin=10.0,
-                         recheck=(15.0, 600.0), retry=(2.0, 600.0))  # fmt: skip
+            return Rules(
+                reads=True,
+                settle=60.0,
+                confirm_within=self.setup.within,
+                margin=10.0,
+                recheck=(15.0, 600.0),
+                retry=(2.0, 600.0),
+            )
         return Rules(reads=False, settle=60.0, give_up=3600.0, retry=(2.0, 600.0), hosts=2)
 
     def order(self, order_id: str) -> Order:
         deadline = START + self.setup.within if self.reads else None
         created = START if self.reads else None
-        return Order(supplier=self.setup.supplier, order_id=order_id, reference=order_id,
-                     created_at=created, deadline_at=deadline)  # fmt: skip
+        return Order(
+            supplier=self.setup.supplier,
+            order_id=order_id,
+            reference=order_id,
+            created_at=created,
+            deadline_at=deadline,
+        )
 
     def first(self) -> State:
         names = ("trouble", "crash", "restart", "hint", "requeue", "withdraw", "hold")
@@ -228,13 +249,18 @@ class World:
             yield f"{words} sends its confirm", lambda: self._send(state, number)
             if state.budget["trouble"] and "refused" in self.setup.troubles:
                 refused = say.Unavailable("refused")
-                yield (f"{words} cannot connect",
-                       lambda: self._answered(state, number, refused, None, "trouble"))  # fmt: skip
+                yield (
+                    f"{words} cannot connect",
+                    lambda: self._answered(state, number, refused, None, "trouble"),
+                )
             return
         for name, later, answer in self._confirm_answers(state, actor):
-            yield (f"{words} hears {name}",
-                   lambda later=later, answer=answer: self._answered(
-                       later, number, answer, actor.sent_at))  # fmt: skip
+            yield (
+                f"{words} hears {name}",
+                lambda later=later, answer=answer: self._answered(
+                    later, number, answer, actor.sent_at
+                ),
+            )
 
     def _send(self, state: State, number: int) -> State:
         actor = state.actors[number]
@@ -319,8 +345,10 @@ class World:
         for number, (order_id, _) in enumerate(state.flights):
             for later, word in self._effects(state, order_id):
                 rest = state.flights[:number] + state.flights[number + 1 :]
-                yield (f"a late confirm of {order_id} takes effect: {word}",
-                       lambda later=later, rest=rest: replace(later, flights=rest))  # fmt: skip
+                yield (
+                    f"a late confirm of {order_id} takes effect: {word}",
+                    lambda later=later, rest=rest: replace(later, flights=rest),
+                )
 
     # --- workers, people, server, time ------------------------------------------------------------
 
@@ -330,13 +358,21 @@ class World:
             return
         for order_id in self.setup.orders:
             if state.budget[f"open {order_id}"]:
-                yield (f"open {order_id}",
-                       lambda order_id=order_id: self._begin(state, "open", order_id, f"open {order_id}"))  # fmt: skip
+                yield (
+                    f"open {order_id}",
+                    lambda order_id=order_id: self._begin(
+                        state, "open", order_id, f"open {order_id}"
+                    ),
+                )
         for order_id in state.bells:
-            yield (f"a bell for {order_id}",
-                   lambda order_id=order_id: self._begin(replace(
-                       state, bells=tuple(b for b in state.bells if b != order_id)),
-                       "step", order_id))  # fmt: skip
+            yield (
+                f"a bell for {order_id}",
+                lambda order_id=order_id: self._begin(
+                    replace(state, bells=tuple(b for b in state.bells if b != order_id)),
+                    "step",
+                    order_id,
+                ),
+            )
         if self._something_waits(state):
             yield "dispatch", lambda: self._dispatch(state)
 
@@ -368,13 +404,17 @@ class World:
         for act in ("requeue", "withdraw"):
             for order_id in self.setup.orders if state.budget[act] else ():
                 if self.record(state, order_id):
-                    yield (f"{act} {order_id}",
-                           lambda act=act, order_id=order_id: self._begin(state, act, order_id, act))  # fmt: skip
+                    yield (
+                        f"{act} {order_id}",
+                        lambda act=act, order_id=order_id: self._begin(state, act, order_id, act),
+                    )
         for order_id in self.setup.orders if state.budget["hint"] else ():
             if self.record(state, order_id):
                 hint = Request("order_hint", {"id": order_id, "reads": self.reads})
-                yield (f"hint {order_id}",
-                       lambda hint=hint: self._script(self._spend(state, "hint"), hint)[0])  # fmt: skip
+                yield (
+                    f"hint {order_id}",
+                    lambda hint=hint: self._script(self._spend(state, "hint"), hint)[0],
+                )
         if state.budget["hold"]:
             held = f"{self.base}lane:-" in state.db and "held" in state.db[f"{self.base}lane:-"]
             action = "release" if held else "hold"
@@ -386,8 +426,10 @@ class World:
             return
         if state.disk is not state.db and state.disk != state.db:
             yield "sync", lambda: replace(state, disk=state.db)
-        yield ("restart",
-               lambda: replace(self._spend(state, "restart"), db=state.disk, run=state.run + 1))  # fmt: skip
+        yield (
+            "restart",
+            lambda: replace(self._spend(state, "restart"), db=state.disk, run=state.run + 1),
+        )
 
     def _next_moment(self, state: State) -> float | None:
         found = set(self._moments(state))
@@ -530,9 +572,9 @@ class World:
             raise Violation(f"an order is withdrawn that is {supplier}")
         if word == "confirmed" and supplier == "created":
             raise Violation("an order is confirmed that the supplier has not confirmed")
-        if word == "dead" and effect and not ("send_by" in record or "suspect_at" in record):
-            if self.reads and "pending_since" not in record:
-                raise Violation(f"an order is dead and resolved that is {supplier}")
+        known = {"send_by", "suspect_at", "pending_since"} & record.keys()
+        if self.reads and word == "dead" and effect and not known:
+            raise Violation(f"an order is dead and resolved that is {supplier}")
         attempt = any(actor.order_id == order_id and actor.sent_at for actor in state.actors)
         if (
             attempt
