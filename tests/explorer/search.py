@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.explorer.world import Setup, State, Violation, World
+from tests.explorer.world import BrokenRuleError, Setup, State, World
 from worker.ledger.script_runner import text as script_text
 
 
@@ -73,7 +73,7 @@ class Search:
             try:
                 later = go()
                 self.world.check(later)
-            except Violation as broken:
+            except BrokenRuleError as broken:
                 self.found.violation = str(broken)
                 self.found.path = [*self._path(number), words]
                 return False

@@ -73,9 +73,9 @@ def test_the_model_answers_as_the_server_does(client, seed):
 
 @pytest.mark.parametrize("setup", WORLDS, ids=lambda setup: setup.name)
 def test_no_rule_is_broken_in(setup):
-    found = Search(setup, seconds=30.0, states=1500).run()
+    found = Search(setup, seconds=30.0, states=1000).run()
     assert not found.violation, found.path
-    assert found.ended or found.states >= 1500
+    assert found.ended or found.states >= 1000
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -82,7 +82,7 @@ class State:
     tokens: int = 0
 
 
-class Violation(Exception):
+class BrokenRuleError(Exception):
     """A rule is broken."""
 
 
@@ -189,18 +189,18 @@ class World:
         """The rules for an intent, by the record from before it."""
         record, lane = self.record(state, actor.order_id), state.db.get(f"{self.base}lane:-", {})
         if lane.get("held") == "person":
-            raise Violation("a call is permitted while a person holds the lane")
+            raise BrokenRuleError("a call is permitted while a person holds the lane")
         if record.get("claim") != actor.token or float(record["lease_until"]) <= state.now:
-            raise Violation("a call is permitted without a lease")
+            raise BrokenRuleError("a call is permitted without a lease")
         if actor.request.arguments["kind"] == "confirm":
             self._may_intend(state, record)
 
     def _may_intend(self, state: State, record: dict[str, str]) -> None:
         unsure = max(float(record.get("send_by", 0)), float(record.get("suspect_at", 0)))
         if unsure and self.reads:
-            raise Violation("a confirm is permitted of what is unresolved")
+            raise BrokenRuleError("a confirm is permitted of what is unresolved")
         if unsure and state.now <= unsure + self.policy.rules.settle:
-            raise Violation("a question is permitted before the settle time")
+            raise BrokenRuleError("a question is permitted before the settle time")
 
     def _heard(self, state: State, number: int, word: Any) -> State:
         actor = state.actors[number]
@@ -272,7 +272,7 @@ class World:
     def _count(self, state: State) -> State:
         sent = (*(at for at in state.sent if at > state.now - 60.0), state.now)
         if len(sent) > self.setup.per_minute:
-            raise Violation(f"budget: {len(sent)} calls in a window of 60 s")
+            raise BrokenRuleError(f"budget: {len(sent)} calls in a window of 60 s")
         return replace(state, sent=sent)
 
     def _may_send(self, state: State, actor: Actor) -> None:
@@ -280,13 +280,13 @@ class World:
         under_way = [one for one in state.flights if one[0] == order_id and one[1] >= state.now]
         others = [one for one in state.actors if one.order_id == order_id and one.sent_at]
         if under_way or others:
-            raise Violation("a confirm is sent while another may still take effect")
+            raise BrokenRuleError("a confirm is sent while another may still take effect")
         if self.reads and state.supplier[order_id] != "created":
-            raise Violation(f"a confirm is sent of what is {state.supplier[order_id]}")
+            raise BrokenRuleError(f"a confirm is sent of what is {state.supplier[order_id]}")
         if self.reads and state.now > START + self.setup.within - self.policy.rules.margin:
-            raise Violation("a confirm is sent after the last safe moment")
+            raise BrokenRuleError("a confirm is sent after the last safe moment")
         if record.get("state") in (*ENDED, "dead", None) and state.run == 1:
-            raise Violation(f"a confirm is sent of a record that is {record.get('state')}")
+            raise BrokenRuleError(f"a confirm is sent of a record that is {record.get('state')}")
 
     def _effects(self, state: State, order_id: str) -> list[tuple[State, str]]:
         """The supplier takes a confirm: each state that may follow, and what it says."""
@@ -497,7 +497,7 @@ class World:
     # --- the rules --------------------------------------------------------------------------------
 
     def check(self, state: State) -> None:
-        """Raises Violation for a state that breaks a rule."""
+        """Raises BrokenRuleError for a state that breaks a rule."""
         for order_id in self.setup.orders:
             record = self.record(state, order_id)
             if record:
@@ -508,11 +508,11 @@ class World:
         records = [self.record(state, order_id) for order_id in self.setup.orders]
         leases = sum(float(one.get("lease_until", 0)) > state.now for one in records)
         if leases > self.setup.max_in_flight:
-            raise Violation(f"{leases} calls are in flight")
+            raise BrokenRuleError(f"{leases} calls are in flight")
         for kind in ("confirm", "ask", "recheck"):
             for member in self._members(state, f"ready:-:{kind}"):
                 if self.record(state, member).get("kind") != kind:
-                    raise Violation(f"an order waits among {kind} that is of another kind")
+                    raise BrokenRuleError(f"an order waits among {kind} that is of another kind")
 
     def _check_order(self, state: State, order_id: str, record: dict[str, str]) -> None:
         self._in_one_place(state, order_id, record)
@@ -528,39 +528,43 @@ class World:
         stands = [name for name in places if order_id in self._members(state, name)]
         due = "due_at" in record or "claim" in record
         if record["state"] in OPEN and "due_at" not in record:
-            raise Violation("an open order is due at no time")
+            raise BrokenRuleError("an open order is due at no time")
         if len(stands) != int(due):
-            raise Violation(f"an order that is {'due' if due else 'not due'} stands in {stands}")
+            raise BrokenRuleError(
+                f"an order that is {'due' if due else 'not due'} stands in {stands}"
+            )
         if "claim" in record and float(record["lease_until"]) > state.now:
             if order_id not in self._members(state, "leases:-"):
-                raise Violation("a lease is not counted")
+                raise BrokenRuleError("a lease is not counted")
         elif self._members(state, "leases:-").get(order_id, 0.0) > state.now:
-            raise Violation("a lease is counted that nobody has")
+            raise BrokenRuleError("a lease is counted that nobody has")
 
     def _indexed(self, state: State, order_id: str, record: dict[str, str]) -> None:
         for name in STATES:
             if (order_id in self._members(state, f"state:{name}")) != (name == record["state"]):
-                raise Violation(f"the index of {name} differs from the record, {record['state']}")
+                raise BrokenRuleError(
+                    f"the index of {name} differs from the record, {record['state']}"
+                )
         letter = record.get("letter")
         for name in state.db:
             if name.startswith(f"{self.base}letters:"):
                 reason = name[len(self.base) + 8 :]
                 if (order_id in state.db[name]) != (reason == letter):
-                    raise Violation(f"the index of letters {reason} differs from the record")
+                    raise BrokenRuleError(f"the index of letters {reason} differs from the record")
         if letter and order_id not in self._members(state, f"letters:{letter}"):
-            raise Violation("a letter stands in no index")
+            raise BrokenRuleError("a letter stands in no index")
         warned = order_id in self._members(state, "warned") or order_id in self._members(
             state, "deadlines"
         )
         if self.reads and warned != (record["state"] in ("accepted", "submitted")):
-            raise Violation("the index of deadlines differs from the record")
+            raise BrokenRuleError("the index of deadlines differs from the record")
         if (order_id in self._members(state, "expiring")) != (
             record["state"] in ENDED and not letter
         ):
-            raise Violation("the index of what is forgotten differs from the record")
+            raise BrokenRuleError("the index of what is forgotten differs from the record")
         told = f"{order_id}|{record.get('sequence', 0)}"
         if told not in self._members(state, "outbox:task"):
-            raise Violation("the latest outcome is not owed")
+            raise BrokenRuleError("the latest outcome is not owed")
 
     def _true(self, state: State, order_id: str, record: dict[str, str]) -> None:
         supplier, word = state.supplier[order_id], record["state"]
@@ -569,12 +573,12 @@ class World:
         )
         effect = supplier != "created" or flying
         if word == "withdrawn" and effect:
-            raise Violation(f"an order is withdrawn that is {supplier}")
+            raise BrokenRuleError(f"an order is withdrawn that is {supplier}")
         if word == "confirmed" and supplier == "created":
-            raise Violation("an order is confirmed that the supplier has not confirmed")
+            raise BrokenRuleError("an order is confirmed that the supplier has not confirmed")
         known = {"send_by", "suspect_at", "pending_since"} & record.keys()
         if self.reads and word == "dead" and effect and not known:
-            raise Violation(f"an order is dead and resolved that is {supplier}")
+            raise BrokenRuleError(f"an order is dead and resolved that is {supplier}")
         attempt = any(actor.order_id == order_id and actor.sent_at for actor in state.actors)
         if (
             attempt
@@ -582,9 +586,9 @@ class World:
             and "send_by" not in record
             and word in ("accepted", "submitted")
         ):
-            raise Violation("a confirm is under way that the record does not know")
+            raise BrokenRuleError("a confirm is under way that the record does not know")
         if flying and state.run == 1 and word == "accepted":
-            raise Violation("an order is accepted again while a confirm may take effect")
+            raise BrokenRuleError("an order is accepted again while a confirm may take effect")
 
 
 _TIME = re.compile(r"1[67]\d{8}(?:\.\d+)?")

@@ -3,6 +3,10 @@
 from tests.explorer.world import Setup
 
 WORLDS = (
+    Setup(name="hold at once", hold=1, trouble=0, horizon=3.0),
+    Setup(name="full lane", orders=("a", "b"), max_in_flight=1, trouble=0, horizon=1.0),
+    Setup(name="spent budget", orders=("a", "b"), per_minute=1, trouble=0, horizon=1.0),
+    Setup(name="restart at once", restart=1, trouble=0, horizon=3.0),
     Setup(name="two workers", crash=1),
     Setup(name="people", crash=0, hint=1, requeue=1, withdraw=1, trouble=1,
           troubles=("late", "rejected")),
