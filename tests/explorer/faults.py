@@ -10,14 +10,26 @@ FAULTS = (
          "if suspected_meanwhile() then return 'restarted' end", ""),
     _lua("a restart in the very moment of the look", "lib/generation",
          "tonumber(order.due_at) <= changed_at", "tonumber(order.due_at) < changed_at"),
-    _lua("a step of a suspect order leaves it to be confirmed", "order_write",
-         "if after.suspect_at and kind == 'confirm' then kind = 'ask' end", ""),
     _lua("a claim takes no slot of the lane", "order_claim",
          "redis.call('ZADD', key('leases', lane), ts(ends), args.id)", ""),
     _lua("an ended step keeps its slot", "lib/places",
          "redis.call('ZREM', key('leases', lane), id)", ""),
     _lua("a full lane is claimed", "order_claim",
          "if free < 1 and not is_dying() then return 'later' end", ""),
+    _lua("a hold between claim and permit", "order_permit",
+         "if probing and lane_hash.probe ~= args.id then return 'held' end", ""),
+    _lua("one call too many", "order_permit",
+         "if calls_left(lane, args.per_minute) < 1", "if calls_left(lane, args.per_minute) < 0"),
+    _lua("a call put back keeps its claim", "lib/places",
+         "redis.call('HDEL', key('order', id), 'claim', 'lease_until')", ""),
+    _lua("a suspect order stays among the confirms", "lib/generation",
+         "redis.call('ZADD', key('ready', lane, 'ask'), order.rank, id)",
+         "redis.call('ZADD', key('ready', lane, 'confirm'), order.rank, id)"),
+)  # fmt: skip
+
+NOT_FOUND = (
+    _lua("a step of a suspect order leaves it to be confirmed", "order_write",
+         "if after.suspect_at and kind == 'confirm' then kind = 'ask' end", ""),
     _lua("one slot too many", "order_claim", "if free < 1 and", "if free < 0 and"),
     _lua("a claim in the moment in which another ends", "order_claim",
          "tonumber(order.lease_until) > now then return 'busy'",
@@ -25,23 +37,15 @@ FAULTS = (
     _lua("an expired lease is permitted a call", "order_permit",
          "order.claim == args.claim and tonumber(order.lease_until) > now",
          "order.claim == args.claim"),
-    _lua("a hold between claim and permit", "order_permit",
-         "if probing and lane_hash.probe ~= args.id then return 'held' end", ""),
-    _lua("one call too many", "order_permit",
-         "if calls_left(lane, args.per_minute) < 1", "if calls_left(lane, args.per_minute) < 0"),
-    _lua("a call put back keeps its claim", "lib/places",
-         "redis.call('HDEL', key('order', id), 'claim', 'lease_until')", ""),
     _lua("a restart after the claim is not seen by the permit", "order_permit",
          "if generation() ~= tonumber(order.generation or 0) then return 'restarted' end", ""),
     _lua("an order opened in the moment of a restart", "order_open",
          "if changed_at > 0 and now - changed_at < args.suspicion then",
          "if changed_at > 0 and now > changed_at and now - changed_at < args.suspicion then"),
-    _lua("a suspect order stays among the confirms", "lib/generation",
-         "redis.call('ZADD', key('ready', lane, 'ask'), order.rank, id)",
-         "redis.call('ZADD', key('ready', lane, 'confirm'), order.rank, id)"),
     _lua("what a person requeued is still planned to be forgotten", "order_write",
          "if ended and not after.letter then", "if ended then"),
 )  # fmt: skip
+"""Faults that a few seconds a world did not find: too deep, or without an effect that a rule sees."""
 
 
 def sources(fault: Mutant) -> Callable[[str], str]:
