@@ -45,7 +45,7 @@ NOT_FOUND = (
     _lua("what a person requeued is still planned to be forgotten", "order_write",
          "if ended and not after.letter then", "if ended then"),
 )  # fmt: skip
-"""Faults that a few seconds a world did not find: too deep, or without an effect that a rule sees."""
+"""Faults not found in a few seconds a world: too deep, or without an effect that a rule sees."""
 
 
 def sources(fault: Mutant) -> Callable[[str], str]:
