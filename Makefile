@@ -91,7 +91,7 @@ mutants: setup ## plants faults, one at a time: the simulation must see each
 	@$(RUN) $(BIN)/python -m tests.simulation.mutants --jobs $(JOBS) --runs 300
 
 explore: setup ## the real scripts over all interleavings of small worlds (FAULTS=1: plants faults)
-	@$(RUN) $(BIN)/python -m tests.explorer --seconds 320 --jobs $(JOBS) $(if $(FAULTS),--faults)
+	@$(RUN) $(BIN)/python -m tests.explorer --seconds 120 --jobs $(JOBS) $(if $(FAULTS),--faults)
 
 chaos: setup ## kills, freezes and cuts processes (SEED=n ARGS="--orders 500")
 	@$(RUN) $(BIN)/python -m tests.chaos --seed $(SEED) $(ARGS)

@@ -55,9 +55,13 @@ def unjustified(
 
 
 def _blocked_alone(said: list[say.Answer], reason: str) -> bool:
-    """A block counts as the order's own when it came twice; others have passed in between."""
+    """A block counts as the order's own when it is the second, whatever the first was for.
+
+    Others have passed in between, so the lane is well. The last block names the reason.
+    """
     blocked = [answer for answer in said if isinstance(answer, say.Blocked)]
-    return sum(OWN_REASONS.get(answer.cause) == reason for answer in blocked) >= 2
+    own = [OWN_REASONS[answer.cause] for answer in blocked if answer.cause in OWN_REASONS]
+    return len(own) >= 2 and own[-1] == reason
 
 
 def _holds(plan: OrderPlan, entry: Entry, record: dict[str, str], reason: str, age: float) -> bool:
