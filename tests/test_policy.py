@@ -996,14 +996,15 @@ def test_a_rejection_clears_a_not_found_too():
     ],
 )
 def test_what_one_order_is_blocked_for_while_others_pass_is_its_own(cause, reason):
-    """The first block is the lane's; the second backs off; the third is a letter (7)."""
+    """The first block is the lane's; then it backs off on RETRY_SECONDS; then a letter (7)."""
     first = decide(sent(relograde()), Blocked(cause))
     assert (first.order.state, first.order.due_at, first.signal) == ("accepted", NOW, "blocked")
     second = decide(sent(first.order), Blocked(cause), now=NOW + 9, passed_at=NOW + 5)
     assert (second.event, second.signal) == ("blocked_alone", None)
     assert second.order.due_at > NOW + 9
-    third = decide(sent(second.order), Blocked(cause), now=NOW + 20, passed_at=NOW + 15)
-    assert (third.order.state, third.order.reason, third.signal) == ("dead", reason, None)
+    last = replace(sent(second.order), failures=len(RELOGRADE.rules.retry))
+    letter = decide(last, Blocked(cause), now=NOW + 20, passed_at=NOW + 15)
+    assert (letter.order.state, letter.order.reason, letter.signal) == ("dead", reason, None)
 
 
 def test_a_settled_created_resolves_the_attempts_of_a_dead_order():

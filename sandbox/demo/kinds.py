@@ -75,7 +75,7 @@ KINDS = (
     _relograde("forbidden, others pass", "forbidden", 1, "dead", reason="access_denied"),
     _relograde("not found, others are", "not_found", 1, "dead", reason="order_not_found"),
     _relograde(
-        "company not verified for a while", "company_not_verified", 2, params={"for_seconds": 8.0}
+        "company not verified for a while", "company_not_verified", 2, params={"for_seconds": 4.0}
     ),
     _relograde("429", "rate_limited", 3),
     _relograde("5xx before the effect", "error_before", 4),

@@ -251,7 +251,7 @@ class Policy:
     def _on_blocked(self, order: Order, answer: say.Blocked, turn: Turn) -> Step:
         """The order stays due; a second block while others pass is the order's own trouble.
 
-        Such an order backs off once, but for a 403, which is plain; then it is dead.
+        Such an order backs off on RETRY_SECONDS, but for a 403, which is plain; then it is dead.
         """
         clear = records.noted(records.without_effect(order, turn.call), answer.detail)
         clear = replace(clear, due_at=turn.now)
@@ -264,7 +264,7 @@ class Policy:
             return Step(order=denied, event="blocked")
         if turn.call.kind == READ or clear.unresolved:
             return self.later.retry(clear, "question_failed", turn)
-        if answer.cause != "forbidden" and not order.failures:
+        if answer.cause != "forbidden" and order.failures < len(self.rules.retry):
             return self.later.retry(clear, "blocked_alone", turn)
         return steps.dead_letter(clear, own_reason, turn.now)
 
